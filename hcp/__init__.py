@@ -1,0 +1,1 @@
+"""The command `hcp` and the one settings object."""

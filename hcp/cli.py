@@ -1,0 +1,44 @@
+"""The command line: `hcp VERB …`. Expected failures end with one line and an exit code, without a traceback.
+
+Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 the stack is not (wholly) up, 130 interrupted.
+"""
+
+import os
+import sys
+
+import typer
+
+from hcp import console
+from hcp.commands import schema
+from hcp.settings import SettingsError
+from schemas.catalog import UnknownTopicError
+from schemas.codec import CodecError
+from schemas.provision import ProvisionError
+from schemas.registry import RegistryError
+
+EXPECTED: tuple[type[Exception], ...] = (SettingsError, RegistryError, ProvisionError, UnknownTopicError, CodecError)
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
+app.add_typer(schema.app, name="schemas")
+
+
+def main() -> None:
+    """Runs the command and turns expected failures into a line and an exit code."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except EXPECTED as error:
+        if os.environ.get("HCP_TRACEBACK"):
+            raise
+        console.fail(_chain(error))
+        sys.exit(1)
+
+
+def _chain(error: BaseException) -> str:
+    causes = [str(error)]
+    while (error.__cause__) is not None:
+        error = error.__cause__
+        if str(error) and str(error) not in causes[-1]:
+            causes.append(str(error))
+    return ": caused by ".join(causes)

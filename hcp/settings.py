@@ -1,0 +1,105 @@
+"""The one configuration object: read once by the command, passed down as plain values, printed with secrets masked.
+
+Values come from the environment (`HCP_*`), then `.env`, then `<home>/stack.env` (written by `hcp up`: the ports that it
+chose), then the defaults below, which are those of docker-compose.yml.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+
+
+class SettingsError(Exception):
+    """A setting has no usable value; the message names its environment variable and the reason."""
+
+
+class Settings(BaseSettings):
+    """All settings. Each field's description is its line in `env.example`."""
+
+    model_config = SettingsConfigDict(env_prefix="HCP_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".hcp"), description="Where the embedded stack keeps its data, logs and parts.")
+    parts_dir: Path | None = Field(None, description="Where downloaded parts are kept; default <home>/parts.")
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma separated.")
+    kafka_security_protocol: SecurityProtocol = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
+    )
+    kafka_ssl_ca_location: str | None = Field(None, description="CA certificate file of the brokers (PEM).")
+    kafka_ssl_certificate_location: str | None = Field(None, description="Client certificate file (PEM).")
+    kafka_ssl_key_location: str | None = Field(None, description="Client key file (PEM).")
+    kafka_sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 …")
+    kafka_sasl_username: str | None = Field(None, description="SASL user.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="SASL password.")
+    kafka_replication_factor: int = Field(1, ge=1, description="Replication factor of the topics that are created.")
+    schema_registry_url: str = Field(
+        "http://127.0.0.1:8081/apis/ccompat/v7", description="Schema registry, Confluent-compatible API."
+    )
+    postgres_dsn: SecretStr = Field(
+        SecretStr("postgresql://mara:mara@127.0.0.1:5432/mara_hcp"), description="Postgres: what is true now."
+    )
+    metrics_dsn: SecretStr = Field(
+        SecretStr("postgresql://mara:mara@127.0.0.1:5433/mara_metrics"), description="TimescaleDB: what happened when."
+    )
+    reader_password: SecretStr = Field(
+        SecretStr("reader"), description="Password of the read-only database role that Grafana uses."
+    )
+    prometheus_url: str | None = Field(None, description="Prometheus, where it runs.")
+    metrics_host: str = Field("127.0.0.1", description="Address that workers serve their metrics on.")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's metrics; 0 takes a free one.")
+    instance: int = Field(0, ge=0, description="Number of this worker among its like; names its transactional id.")
+    window_s: int = Field(15, gt=0, description="Length of a fleet window, s of event time.")
+    grace_s: int = Field(15, ge=0, description="How long after a window's end its late readings are taken, s.")
+    dispatch_interval_s: int = Field(300, gt=0, description="Length of a decision's interval, s of event time.")
+    seed: int = Field(1, description="Seed of the simulators.")
+
+    @property
+    def parts(self) -> Path:
+        """Where downloaded parts are kept."""
+        return self.parts_dir or self.home / "parts"
+
+    def kafka_client_config(self) -> dict[str, Any]:
+        """Returns the connection part of a librdkafka configuration."""
+        found = {
+            "bootstrap.servers": self.kafka_bootstrap_servers,
+            "security.protocol": self.kafka_security_protocol,
+            "ssl.ca.location": self.kafka_ssl_ca_location,
+            "ssl.certificate.location": self.kafka_ssl_certificate_location,
+            "ssl.key.location": self.kafka_ssl_key_location,
+            "sasl.mechanism": self.kafka_sasl_mechanism,
+            "sasl.username": self.kafka_sasl_username,
+            "sasl.password": self.kafka_sasl_password and self.kafka_sasl_password.get_secret_value(),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Secret files (Docker, Kubernetes, Vault) rank below the environment, above the dot files."""
+        return init_settings, env_settings, file_secret_settings, dotenv_settings
+
+
+def load() -> Settings:
+    """Returns the settings of this process. Raises SettingsError."""
+    home = Path(os.environ.get("HCP_HOME", ".hcp"))
+    secrets = os.environ.get("HCP_SECRETS_DIR")
+    try:
+        # The last file wins, so a user's .env outranks what `hcp up` wrote.
+        return Settings(
+            _env_file=(home / "stack.env", ".env"),
+            _secrets_dir=secrets,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "HCP_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"{name}: {first['msg']}, got {first.get('input')!r}") from error

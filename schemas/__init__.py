@@ -1,0 +1,1 @@
+"""The event contract: Avro schemas, the catalog of topics, codecs, value rules and dead letters. Knows no other package."""

@@ -1,0 +1,516 @@
+"""Typed events, generated from schemas/avro by `python -m schemas.generate`. Do not edit."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class CommandKind(StrEnum):
+    """What to do."""
+
+    SET_POWER_MODE = "SET_POWER_MODE"
+    START_WORKLOAD = "START_WORKLOAD"
+    STOP_WORKLOAD = "STOP_WORKLOAD"
+
+
+class PowerMode(StrEnum):
+    """Firmware power mode of an ASIC; OFF draws standby power only."""
+
+    OFF = "OFF"
+    ECO = "ECO"
+    NORMAL = "NORMAL"
+    TURBO = "TURBO"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationCommand:
+    """A set-point for the devices of one resource group."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    decision_id: str = field(metadata={"doc": "Decision that it carries out."})
+    facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
+    resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
+    kind: CommandKind = field(metadata={"doc": "What to do."})
+    issued_at: datetime = field(metadata={"doc": "Event time of the command."})
+    expires_at: datetime = field(metadata={"doc": "From when it must not be carried out any more."})
+    power_mode: PowerMode | None = field(metadata={"doc": "Mode to take, for SET_POWER_MODE."}, default=None)
+    workload_id: str | None = field(metadata={"doc": "Workload, for START_ and STOP_WORKLOAD."}, default=None)
+    gpus: int = field(metadata={"doc": "GPUs of the workload, 0 for SET_POWER_MODE."}, default=0)
+    duration_s: int = field(
+        metadata={"doc": "Run time left of the workload, s; 0 for SET_POWER_MODE."}, default=0
+    )
+
+
+class ResourceKind(StrEnum):
+    """What a resource group is made of."""
+
+    ASIC = "ASIC"
+    GPU = "GPU"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupAllocation:
+    """What one resource group does."""
+
+    resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
+    kind: ResourceKind = field(metadata={"doc": "Kind of the devices."})
+    power_mw: float = field(metadata={"doc": "Power at the meter, with cooling, MW."})
+    gpus_busy: int = field(metadata={"doc": "GPUs given to workloads."})
+    workload_ids: list[str] = field(metadata={"doc": "Workloads that run, sorted."})
+    margin_usd_h: float = field(metadata={"doc": "Expected margin, USD an hour."})
+    reason: str = field(metadata={"doc": "Why, in one line that a person can read."})
+    power_mode: PowerMode | None = field(
+        metadata={"doc": "Mode of an ASIC group, null for GPUs."}, default=None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationDecision:
+    """What every resource group of a facility does in an interval, and why."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    decision_id: str = field(metadata={"doc": "The decision."})
+    facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
+    decided_at: datetime = field(metadata={"doc": "Event time of the newest input."})
+    cause_event_id: str = field(metadata={"doc": "Event that caused it."})
+    cause: str = field(metadata={"doc": "The cause in one line."})
+    snapshot_id: str = field(metadata={"doc": "event_id of the snapshot it was solved from."})
+    interval_start: datetime = field(metadata={"doc": "Start of the interval."})
+    interval_s: int = field(metadata={"doc": "Length of the interval, s."})
+    solver: str = field(metadata={"doc": "Solver and version."})
+    status: str = field(metadata={"doc": "OPTIMAL, FEASIBLE or FALLBACK."})
+    objective_usd_h: float = field(metadata={"doc": "Expected margin, USD an hour."})
+    bound_usd_h: float = field(metadata={"doc": "Proven upper bound of the margin, USD an hour."})
+    gap_ratio: float = field(metadata={"doc": "(bound - objective) / max(|bound|, 1)."})
+    load_mw: float = field(metadata={"doc": "Facility load decided, with cooling, MW."})
+    mining_mw: float = field(metadata={"doc": "Of it mining, MW."})
+    gpu_mw: float = field(metadata={"doc": "Of it GPUs, MW."})
+    grid_mw: float = field(metadata={"doc": "Left to the grid of what could be used, MW."})
+    power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh that it rests on, USD/MWh."})
+    allocations: list[GroupAllocation] = field(metadata={"doc": "One entry a resource group, sorted by id."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeOption:
+    """What the whole group draws and earns in one mode."""
+
+    mode: PowerMode = field(metadata={"doc": "The mode."})
+    power_mw: float = field(metadata={"doc": "IT power, MW."})
+    revenue_usd_h: float = field(metadata={"doc": "Revenue, USD an hour."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupInput:
+    """A resource group as the solver sees it."""
+
+    resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
+    kind: ResourceKind = field(metadata={"doc": "Kind of the devices."})
+    units: int = field(metadata={"doc": "Devices."})
+    idle_power_mw: float = field(metadata={"doc": "IT power with the group off or idle, MW."})
+    unit_power_mw: float = field(metadata={"doc": "Extra IT power of one busy GPU, MW; 0 for ASICs."})
+    modes: list[ModeOption] = field(metadata={"doc": "Choices of an ASIC group."})
+    current_mode: PowerMode | None = field(
+        metadata={"doc": "Mode commanded last, null for GPUs or before the first command."}, default=None
+    )
+
+
+class WorkloadState(StrEnum):
+    """State of a workload; see streams/domain/workload.py for the legal steps."""
+
+    REQUESTED = "REQUESTED"
+    QUEUED = "QUEUED"
+    SCHEDULED = "SCHEDULED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    PREEMPTED = "PREEMPTED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadInput:
+    """A queued or running workload as the solver sees it."""
+
+    workload_id: str = field(metadata={"doc": "The workload."})
+    state: WorkloadState = field(metadata={"doc": "Its state."})
+    gpus: int = field(metadata={"doc": "GPUs held together."})
+    priority: int = field(metadata={"doc": "Higher goes first."})
+    revenue_usd_h: float = field(metadata={"doc": "Revenue while it runs, USD an hour."})
+    preemption_cost_usd: float = field(metadata={"doc": "Cost of stopping it, USD."})
+    remaining_s: int = field(metadata={"doc": "Run time left, s."})
+    resource_group_id: str | None = field(metadata={"doc": "GPU group that holds it."}, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocationSnapshot:
+    """The whole input of one decision: solving it again gives the decision again."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    decision_id: str = field(metadata={"doc": "Decision it belongs to."})
+    facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
+    taken_at: datetime = field(metadata={"doc": "Event time of the newest input."})
+    cause_event_id: str = field(metadata={"doc": "Event that caused the decision."})
+    cause: str = field(metadata={"doc": "The cause in one line."})
+    interval_start: datetime = field(metadata={"doc": "Start of the interval decided."})
+    interval_s: int = field(metadata={"doc": "Length of the interval, s."})
+    cap_mw: float = field(metadata={"doc": "Facility cap, MW."})
+    pue_ratio: float = field(metadata={"doc": "Facility power over IT power."})
+    power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh, USD/MWh."})
+    grid_value_usd_mwh: float = field(metadata={"doc": "Worth of a MWh given back, USD/MWh."})
+    payment_usd_mwh: float = field(metadata={"doc": "Payment of the active call, USD/MWh."})
+    groups: list[GroupInput] = field(metadata={"doc": "Resource groups, sorted by id."})
+    workloads: list[WorkloadInput] = field(metadata={"doc": "Workloads that may run, sorted by id."})
+    signal_id: str | None = field(metadata={"doc": "Active grid call, if any."}, default=None)
+    limit_mw: float | None = field(metadata={"doc": "Load limit of the active call, MW."}, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsicTelemetry:
+    """One reading of one ASIC; identified by (device_id, observed_at)."""
+
+    device_id: str = field(metadata={"doc": "Device, unique over all facilities."})
+    facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
+    resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
+    observed_at: datetime = field(metadata={"doc": "Event time of the reading."})
+    power_mode: PowerMode = field(metadata={"doc": "Mode the device was in."})
+    power_w: float = field(metadata={"doc": "Wall power, W; zero or more."})
+    hashrate_ths: float = field(metadata={"doc": "Hashrate over the reading's interval, TH/s; zero or more."})
+    temp_c: float = field(metadata={"doc": "Hottest board, degrees Celsius."})
+    fan_rpm: int = field(metadata={"doc": "Mean fan speed, revolutions a minute."})
+
+
+class AuditOutcome(StrEnum):
+    """Whether it was done."""
+
+    ACCEPTED = "ACCEPTED"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """Who did what, and whether it was allowed."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    actor: str = field(metadata={"doc": "Who: a customer, an operator or a worker."})
+    action: str = field(metadata={"doc": "What was tried."})
+    subject: str = field(metadata={"doc": "On what, e.g. workload/wl-42."})
+    occurred_at: datetime = field(metadata={"doc": "Event time."})
+    outcome: AuditOutcome = field(metadata={"doc": "Whether it was done."})
+    reason: str = field(metadata={"doc": "Why, in one line."})
+    details: dict[str, str] = field(metadata={"doc": "More, by name."}, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customer:
+    """Master data of a customer of GPU capacity."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    customer_id: str = field(metadata={"doc": "The customer."})
+    name: str = field(metadata={"doc": "Display name."})
+    tier: str = field(metadata={"doc": "Service tier: reserved, on-demand or spot."})
+    gpu_hour_price_usd: Decimal
+    recorded_at: datetime = field(metadata={"doc": "Event time of the record."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facility:
+    """Master data of a facility; the newest record per facility_id holds."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
+    name: str = field(metadata={"doc": "Display name."})
+    country: str = field(metadata={"doc": "ISO 3166-1 alpha-2."})
+    timezone: str = field(metadata={"doc": "IANA time zone."})
+    grid_operator: str = field(metadata={"doc": "ERCOT or AESO."})
+    settlement_point: str = field(metadata={"doc": "Where the facility settles."})
+    cap_mw: float = field(metadata={"doc": "Greatest load of IT and cooling together, MW; more than zero."})
+    pue_ratio: float = field(metadata={"doc": "Facility power over IT power; 1 or more."})
+    energy_adder_usd_mwh: float = field(
+        metadata={"doc": "Retail, transmission and loss adder on the energy price, USD/MWh."}
+    )
+    sell_back_limit_mw: float = field(
+        metadata={"doc": "Greatest power that can be sold back from a fixed-price block, MW."}
+    )
+    recorded_at: datetime = field(metadata={"doc": "Event time of the record."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetWindow:
+    """Partial aggregate of one tumbling window: the readings of one resource group in one input partition. Readers add the parts."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
+    resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
+    kind: ResourceKind = field(metadata={"doc": "Kind of the devices."})
+    window_start: datetime = field(metadata={"doc": "Start of the window, aligned to the epoch."})
+    window_end: datetime = field(metadata={"doc": "End of the window, exclusive."})
+    source_topic: str = field(metadata={"doc": "Topic the readings came from."})
+    source_partition: int = field(metadata={"doc": "Partition the readings came from."})
+    readings: int = field(metadata={"doc": "Readings in the window."})
+    devices: int = field(metadata={"doc": "Devices that sent at least one."})
+    power_w_sum: float = field(metadata={"doc": "Sum of power_w over the readings, W."})
+    hashrate_ths_sum: float = field(metadata={"doc": "Sum of hashrate_ths, TH/s; 0 for GPUs."})
+    utilization_ratio_sum: float = field(metadata={"doc": "Sum of utilization_ratio; 0 for ASICs."})
+    temp_c_sum: float = field(metadata={"doc": "Sum of temp_c, degrees Celsius."})
+    temp_c_max: float = field(metadata={"doc": "Greatest temp_c, degrees Celsius."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuTelemetry:
+    """One reading of one GPU; identified by (device_id, observed_at)."""
+
+    device_id: str = field(metadata={"doc": "Device, unique over all facilities."})
+    facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
+    resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
+    observed_at: datetime = field(metadata={"doc": "Event time of the reading."})
+    power_w: float = field(metadata={"doc": "Board power, W; zero or more."})
+    utilization_ratio: float = field(metadata={"doc": "Share of time with a kernel running, 0 to 1."})
+    temp_c: float = field(metadata={"doc": "GPU temperature, degrees Celsius."})
+    memory_used_gib: float = field(metadata={"doc": "Frame buffer in use, GiB; zero or more."})
+    workload_id: str | None = field(
+        metadata={"doc": "Workload that holds the GPU, null when idle."}, default=None
+    )
+
+
+class GridMarket(StrEnum):
+    """Which market cleared the price."""
+
+    REAL_TIME = "REAL_TIME"
+    DAY_AHEAD = "DAY_AHEAD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridPrice:
+    """Locational marginal price of one settlement point and interval."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    settlement_point: str = field(metadata={"doc": "ERCOT settlement point or AESO pool, e.g. HB_WEST."})
+    market: GridMarket = field(metadata={"doc": "Market of the price."})
+    observed_at: datetime = field(metadata={"doc": "Event time: when the price was published."})
+    interval_start: datetime = field(metadata={"doc": "Start of the interval that the price holds for."})
+    interval_s: int = field(metadata={"doc": "Length of the interval, s; more than zero."})
+    price_usd_mwh: float = field(metadata={"doc": "Energy price, USD/MWh; may be negative."})
+
+
+class SignalKind(StrEnum):
+    """Why load has to go down."""
+
+    CURTAILMENT = "CURTAILMENT"
+    DEMAND_RESPONSE = "DEMAND_RESPONSE"
+
+
+class SignalStatus(StrEnum):
+    """Whether the call begins or is over."""
+
+    CALLED = "CALLED"
+    ENDED = "ENDED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridSignal:
+    """A curtailment or demand-response call to a facility, or its end."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    signal_id: str = field(metadata={"doc": "The call; its end carries the same id."})
+    facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
+    kind: SignalKind = field(metadata={"doc": "Kind of the call."})
+    status: SignalStatus = field(metadata={"doc": "Status of the call."})
+    observed_at: datetime = field(metadata={"doc": "Event time: when the signal was received."})
+    starts_at: datetime = field(metadata={"doc": "From when the limit holds."})
+    ends_at: datetime = field(metadata={"doc": "Until when the limit holds, as announced."})
+    limit_mw: float = field(
+        metadata={"doc": "Greatest facility load while the call is active, MW; zero or more."}
+    )
+    payment_usd_mwh: float = field(metadata={"doc": "Paid for each MWh below the facility's cap, USD/MWh."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketTick:
+    """A traded price: BTC-USD or the spot price of a GPU-hour."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    instrument: str = field(metadata={"doc": "BTC-USD or H100-HOUR-USD."})
+    observed_at: datetime = field(metadata={"doc": "Event time of the tick."})
+    price_usd: float = field(
+        metadata={"doc": "USD per unit of the instrument (1 BTC, 1 GPU-hour); more than zero."}
+    )
+    source: str = field(metadata={"doc": "Venue or simulator that published it."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkStats:
+    """State of a proof-of-work chain at a block."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    chain: str = field(metadata={"doc": "bitcoin."})
+    observed_at: datetime = field(metadata={"doc": "Event time: when the block was seen."})
+    block_height: int = field(metadata={"doc": "Height of the block."})
+    difficulty: float = field(metadata={"doc": "Difficulty of the block; more than zero."})
+    network_hashrate_ths: float = field(
+        metadata={"doc": "Estimated hashrate of the network, TH/s; more than zero."}
+    )
+    block_subsidy_btc: float = field(metadata={"doc": "Newly issued coins of a block, BTC."})
+    block_fees_btc: float = field(metadata={"doc": "Fees of the block, BTC."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupEconomics:
+    """Worth of a resource group's use of power."""
+
+    resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
+    kind: ResourceKind = field(metadata={"doc": "Kind of the devices."})
+    load_mw: float = field(metadata={"doc": "Measured IT load, MW."})
+    value_usd_mwh: float = field(metadata={"doc": "Revenue of a MWh at the meter in the best mode, USD/MWh."})
+    break_even_usd_mwh: float = field(
+        metadata={"doc": "All-in power price at which the best mode earns nothing, USD/MWh."}
+    )
+    margin_usd_mwh: float = field(metadata={"doc": "value less power cost, USD/MWh."})
+    best_mode: PowerMode | None = field(
+        metadata={"doc": "ASIC mode with the greatest margin per hour; null for GPUs."}, default=None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputReference:
+    """An input of an evaluation."""
+
+    name: str = field(metadata={"doc": "Which input, e.g. market.ticks/BTC-USD."})
+    event_id: str = field(metadata={"doc": "Its event."})
+    observed_at: datetime = field(metadata={"doc": "Its event time."})
+    is_stale: bool = field(metadata={"doc": "Whether it is older than its limit."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profitability:
+    """What each use of a megawatt is worth at a facility now."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
+    evaluated_at: datetime = field(metadata={"doc": "Event time of the newest input."})
+    cause_event_id: str = field(metadata={"doc": "Event that caused the evaluation."})
+    interval_start: datetime = field(metadata={"doc": "Start of the dispatch interval."})
+    lmp_usd_mwh: float = field(metadata={"doc": "Real-time price at the settlement point, USD/MWh."})
+    power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh at the meter, USD/MWh."})
+    btc_price_usd: float = field(metadata={"doc": "BTC price, USD."})
+    hashprice_usd_ths_day: float = field(metadata={"doc": "Expected revenue of 1 TH/s over a day, USD."})
+    gpu_hour_price_usd: float = field(metadata={"doc": "Spot price of a GPU-hour, USD."})
+    load_mw: float = field(metadata={"doc": "Measured load of the facility with cooling, MW."})
+    grid_value_usd_mwh: float = field(metadata={"doc": "Worth of a MWh given back to the grid, USD/MWh."})
+    groups: list[GroupEconomics] = field(metadata={"doc": "One entry a resource group, sorted by id."})
+    inputs: list[InputReference] = field(metadata={"doc": "Inputs, sorted by name."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerModePoint:
+    """What one device draws and does in one power mode."""
+
+    mode: PowerMode = field(metadata={"doc": "The mode."})
+    power_w: float = field(metadata={"doc": "Wall power of one device, W."})
+    hashrate_ths: float = field(metadata={"doc": "Hashrate of one device, TH/s."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """Master data of a resource group: like devices in one facility that are switched together."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    resource_group_id: str = field(metadata={"doc": "The group, unique over all facilities."})
+    facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
+    kind: ResourceKind = field(metadata={"doc": "Kind of its devices."})
+    model: str = field(metadata={"doc": "Model of its devices."})
+    units: int = field(metadata={"doc": "Devices in the group; more than zero."})
+    idle_power_w: float = field(metadata={"doc": "Power of one device that is off (ASIC) or idle (GPU), W."})
+    max_power_w: float = field(metadata={"doc": "Power of one device at its highest setting, W."})
+    modes: list[PowerModePoint] = field(metadata={"doc": "Power modes, empty for GPUs."})
+    recorded_at: datetime = field(metadata={"doc": "Event time of the record."})
+
+
+class WorkloadAction(StrEnum):
+    """What is asked or reported."""
+
+    SUBMIT = "SUBMIT"
+    CANCEL = "CANCEL"
+    REPORT_STARTED = "REPORT_STARTED"
+    REPORT_COMPLETED = "REPORT_COMPLETED"
+    REPORT_FAILED = "REPORT_FAILED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadRequest:
+    """What was asked of a workload: to run it, to cancel it, or a report of the site's scheduler."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    workload_id: str = field(metadata={"doc": "The workload."})
+    action: WorkloadAction = field(metadata={"doc": "What is asked or reported."})
+    observed_at: datetime = field(metadata={"doc": "Event time of the request."})
+    customer_id: str = field(metadata={"doc": "Who asks."})
+    facility_id: str | None = field(
+        metadata={"doc": "Where it must run; null lets the system choose."}, default=None
+    )
+    gpus: int = field(metadata={"doc": "GPUs held together (gang); SUBMIT only."}, default=0)
+    duration_s: int = field(metadata={"doc": "Run time needed, s; SUBMIT only."}, default=0)
+    priority: int = field(metadata={"doc": "Higher goes first."}, default=0)
+    deadline: datetime | None = field(metadata={"doc": "Latest completion, null for none."}, default=None)
+    price_usd_gpu_hour: float | None = field(
+        metadata={"doc": "Agreed price; null takes the customer's contract price."}, default=None
+    )
+    reason: str | None = field(metadata={"doc": "Why, for CANCEL and REPORT_FAILED."}, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadTransition:
+    """One step of a workload's state machine, with all of the workload that a reader needs."""
+
+    event_id: str = field(
+        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
+    )
+    workload_id: str = field(metadata={"doc": "The workload."})
+    version: int = field(metadata={"doc": "Number of the step, from 1."})
+    to_state: WorkloadState = field(metadata={"doc": "State after."})
+    occurred_at: datetime = field(metadata={"doc": "Event time of the step."})
+    customer_id: str = field(metadata={"doc": "Whose it is."})
+    gpus: int = field(metadata={"doc": "GPUs held together."})
+    duration_s: int = field(metadata={"doc": "Run time needed, s."})
+    progress_s: int = field(metadata={"doc": "Run time done before this step, s."})
+    priority: int = field(metadata={"doc": "Higher goes first."})
+    requested_at: datetime = field(metadata={"doc": "Event time of the request."})
+    price_usd_gpu_hour: float = field(metadata={"doc": "Price, USD per GPU-hour."})
+    reason: str = field(metadata={"doc": "Why, in one line."})
+    from_state: WorkloadState | None = field(
+        metadata={"doc": "State before; null for the first step."}, default=None
+    )
+    facility_id: str | None = field(metadata={"doc": "Where it is placed."}, default=None)
+    resource_group_id: str | None = field(metadata={"doc": "GPU group that holds it."}, default=None)
+    deadline: datetime | None = field(metadata={"doc": "Latest completion, null for none."}, default=None)
+    decision_id: str | None = field(
+        metadata={"doc": "Decision that caused the step, if one did."}, default=None
+    )
