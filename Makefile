@@ -1,0 +1,115 @@
+# The verbs that people know. With a Docker engine they use docker-compose.yml, else the embedded stack of `hcp`.
+# STACK=embedded or STACK=docker overrides.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+HCP    := $(BIN)/hcp
+DAY    := $(shell date +%Y%m%d-%H%M%S)
+STACK  ?= $(shell docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 && echo docker || echo embedded)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup start stop restart clean status logs health db-shell timescale-shell test check lint format build \
+        backup-db demo bench bench-rollup bench-projections generate
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Make the virtual environment from the lock file
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)"
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock \
+		|| $(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+start: setup ## Start the services
+ifeq ($(STACK),docker)
+	docker compose up --detach --wait
+else
+	$(HCP) up
+endif
+
+stop: ## Stop the services; the data stay
+ifeq ($(STACK),docker)
+	docker compose down
+else
+	$(HCP) down
+endif
+
+restart: stop start ## Stop, then start
+
+clean: ## Stop the services and delete their data
+ifeq ($(STACK),docker)
+	docker compose down --volumes
+else
+	[ ! -x $(HCP) ] || $(HCP) down --wipe
+endif
+
+logs: ## Show the newest lines of every log
+ifeq ($(STACK),docker)
+	docker compose logs --tail 50
+else
+	$(HCP) logs
+endif
+
+status: health
+
+health: ## Say which services answer; exit code 3 unless all do
+ifeq ($(STACK),docker)
+	docker compose ps
+else
+	$(HCP) status
+endif
+
+db-shell: ## Open psql on Postgres (what is true now)
+	$(HCP) psql
+
+timescale-shell: ## Open psql on TimescaleDB (what happened when)
+	$(HCP) psql metrics
+
+backup-db: ## Dump both databases into backups/
+	mkdir -p backups
+	$(HCP) backup backups/$(DAY)
+
+demo: setup ## Run the whole system with a live view; DEMO="--for 60s" ends it by itself
+	$(HCP) demo $(DEMO)
+
+test: setup check ## Run all checks and all tests, on the embedded stack where there is no Docker
+	$(BIN)/pytest $(TESTS)
+
+check: setup lint ## Everything that needs no stack: lint, types, import rules, generated files, unit tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m hcp.environment_example --check
+
+lint: setup ## Check style with ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: setup ## Write the generated files: event classes, env.example, dashboards
+	$(BIN)/python -m schemas.generate
+	$(BIN)/python -m hcp.environment_example
+	$(BIN)/python -m deploy.grafana.dashboards
+
+build: setup ## Build the wheel, and the image where Docker is
+	$(BIN)/uv build --quiet --no-build-isolation --wheel
+ifeq ($(STACK),docker)
+	docker compose build
+endif
+
+bench: bench-rollup bench-projections ## Run all benchmarks; each prints ratios measured in one run
+
+bench-rollup: setup ## Rollup against Faust and Kafka Streams (where the peers are there)
+	$(BIN)/python -m tests.bench.rollup
+
+bench-projections: setup ## Projection into TimescaleDB against raw COPY
+	$(BIN)/python -m tests.bench.projections

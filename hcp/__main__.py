@@ -1,0 +1,5 @@
+"""`python -m hcp` is the command `hcp`."""
+
+from hcp.cli import main
+
+main()

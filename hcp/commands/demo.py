@@ -1,0 +1,118 @@
+"""`hcp demo`: the whole system on this machine, with a live view, from nothing."""
+
+import re
+import signal
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import typer
+from confluent_kafka import KafkaException
+from rich.live import Live
+
+from hcp import console, live_view, settings, summary, worker_metrics
+from hcp.commands import database, stack
+from hcp.stream_tail import StreamTail
+from hcp.worker_process import Workers, WorkerSpec
+from schemas import provision
+from schemas.registry import Registry
+
+_DRAIN_S = 60.0
+_TICK_S = 1.0
+_LINE_EVERY_S = 5.0
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, None: 1}
+_SIMULATOR = "simulator"
+
+
+def parse_duration(text: str) -> timedelta:
+    """Returns `90`, `60s`, `5m` or `1h` as a duration. Raises typer.BadParameter."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter(f"expected a duration such as 60s, 5m or 1h, got {text!r}")
+    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+
+
+def demo(
+    duration: str | None = typer.Option(None, "--for", help="End by itself after this long: 60s, 5m, 1h."),
+    miners: int = typer.Option(2000, min=1, help="ASICs in the fleet."),
+    gpus: int = typer.Option(200, min=8, help="GPUs in the fleet."),
+    speed: float = typer.Option(60.0, min=0, help="Event time over wall time."),
+    replay: Path | None = typer.Option(None, exists=True, help="CSV of recorded prices in place of simulated ones."),  # noqa: B008
+) -> None:
+    """Start what is not running, simulate a fleet, run the workers and show it live; Ctrl-C ends it."""
+    started_at = time.monotonic()
+    limit = parse_duration(duration).total_seconds() if duration else None
+    stack.ensure_up()
+    config = settings.load()
+    provision.create_topics(config.kafka_client_config(), config.kafka_replication_factor)
+    provision.register_schemas(Registry(config.schema_registry_url))
+    database.migrate_all(config)
+    simulate = ["simulate", "--miners", str(miners), "--gpus", str(gpus), "--speed", str(speed)]
+    if replay is not None:
+        simulate += ["--replay", str(replay.absolute())]
+    names = ("rollup", "agents", "project-postgres", "project-timescale")
+    specs = [*(WorkerSpec(name, ("worker", name)) for name in names), WorkerSpec(_SIMULATOR, tuple(simulate))]
+    workers = Workers(config.home, specs, {"HCP_HOME": str(config.home.absolute())})
+    tail = StreamTail(config.kafka_client_config(), config.schema_registry_url, started_at)
+    tail.start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        workers.start()
+        _watch(workers, tail, started_at, limit)
+    except KeyboardInterrupt:
+        console.say("stopping …")
+    finally:
+        _finish(workers, tail)
+    console.out.print(summary.render(summary.read(*_dsns(config))))
+    if tail.seen.first_decision_s is not None:
+        console.say(f"first decision {tail.seen.first_decision_s:.1f} s after the command")
+    console.say("the stack is still up: `hcp query`, `hcp psql`, `hcp tail` reach it, `hcp down` stops it")
+    if limit is not None and tail.seen.first_decision_s is None:
+        console.fail(f"no decision was seen; the workers' logs are in {config.home / 'workers'}")
+        raise typer.Exit(1)
+
+
+def _dsns(config: settings.Settings) -> tuple[str, str]:
+    return config.postgres_dsn.get_secret_value(), config.metrics_dsn.get_secret_value()
+
+
+def _watch(workers: Workers, tail: StreamTail, started_at: float, limit: float | None) -> None:
+    tail.rates()
+    with Live(console=console.out, screen=console.out.is_terminal, auto_refresh=False) as live:
+        last_line = 0.0
+        while limit is None or time.monotonic() - started_at < limit:
+            time.sleep(_TICK_S)
+            workers.watch()
+            frame = _frame(workers, tail, started_at)
+            if console.out.is_terminal:
+                live.update(live_view.render(frame), refresh=True)
+            elif frame.elapsed_s - last_line >= _LINE_EVERY_S:
+                console.say(live_view.line(frame))
+                last_line = frame.elapsed_s
+
+
+def _frame(workers: Workers, tail: StreamTail, started_at: float) -> live_view.Frame:
+    return live_view.Frame(
+        elapsed_s=time.monotonic() - started_at,
+        topics=tail.rates(),
+        seen=tail.seen,
+        workers={name: worker_metrics.read(port) for name, port in workers.metrics_ports.items()},
+        deaths=workers.deaths,
+    )
+
+
+def _finish(workers: Workers, tail: StreamTail) -> None:
+    # First the source, then, once everything that it produced is in the tables, the workers.
+    workers.stop(_SIMULATOR)
+    deadline = time.monotonic() + _DRAIN_S
+    still = 0
+    try:
+        while time.monotonic() < deadline and still < 2:
+            time.sleep(_TICK_S)
+            found = [worker_metrics.read(port) for port in workers.metrics_ports.values()]
+            still = still + 1 if not any(m.lag_events for m in found if m.answers) else 0
+    except (KeyboardInterrupt, KafkaException):
+        console.say("not waiting for the workers to catch up")
+    tail.stop()
+    workers.stop()

@@ -1,0 +1,5 @@
+-- What happened when (TimescaleDB): rows by table
+SELECT 'metrics' AS "table", count(*) AS rows FROM metrics
+UNION ALL SELECT 'price_data', count(*) FROM price_data
+UNION ALL SELECT 'profitability_scores', count(*) FROM profitability_scores
+UNION ALL SELECT 'allocation_history', count(*) FROM allocation_history
