@@ -1,0 +1,93 @@
+"""What one worker knows while it runs, shared by its agents: the market, the workloads, and what has been decided."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from schemas.events import PowerMode
+from streams.agents.held_offset import HeldOffsets, Place
+from streams.agents.recovery import Recovered
+from streams.domain.allocation import modes_of
+from streams.domain.dispatch import DispatchPolicy, Progress
+from streams.domain.economics import EconomicsPolicy
+from streams.domain.evaluation import EvaluationProgress
+from streams.domain.market_state import MarketState, customers_price
+from streams.domain.workload import Directory, WorkloadBook
+
+# How much of the past is kept for a facility whose inputs are not complete yet.
+PATIENCE = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Desk:
+    """State of one worker. All of its agents run on one event loop; `deciding` guards workloads and progress.
+
+    It is derived from the log and is never written anywhere; see `streams.agents.recovery`.
+    """
+
+    market: MarketState
+    book: WorkloadBook
+    progress: dict[str, Progress]
+    modes: dict[str, dict[str, PowerMode]]
+    evaluated: dict[str, EvaluationProgress]
+    barrier: dict[Place, int]
+    dispatch: DispatchPolicy
+    economics: EconomicsPolicy = field(default_factory=EconomicsPolicy)
+    held: HeldOffsets = field(default_factory=HeldOffsets)
+    committed: dict[Place, int] = field(default_factory=dict)
+    deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    told_missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Recovered, policy: DispatchPolicy) -> "Desk":
+        """Returns the desk as the log has it."""
+        return cls(
+            market=found.market,
+            book=found.book,
+            progress=dict(found.progress),
+            modes={name: modes_of(decision) for name, decision in found.newest_decision.items()},
+            evaluated=dict(found.evaluated),
+            barrier=dict(found.barrier),
+            dispatch=policy,
+        )
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether all that was in the input topics at the start has been handled."""
+        if self.barrier:
+            self.barrier = {p: last for p, last in self.barrier.items() if self.held.position(p) <= last}
+        return not self.barrier
+
+    @property
+    def directory(self) -> Directory:
+        """What submissions are checked against."""
+        customers = self.market.customers
+        prices = {name: price for name in customers if (price := customers_price(customers, name)) is not None}
+        return Directory.of(self.market.resources.values(), prices)
+
+    def take(self, event: Any, place: Place, offset: int) -> None:
+        """Takes an input event and holds it while it is in use; releases what it makes needless."""
+        needless = self.market.add(event)
+        if needless is not None:
+            self.held.hold(place, offset, event.event_id)
+            self.release(needless)
+
+    def release(self, event_ids: Iterable[str]) -> None:
+        """Lets go of events that are no longer in use."""
+        for event_id in event_ids:
+            self.held.release(event_id)
+
+    def forget_past(self) -> None:
+        """Drops the inputs older than every facility's newest decision, so that the committed offsets go on."""
+        horizons = []
+        for facility_id in self.market.facilities:
+            progress, clock = self.progress.get(facility_id), self.market.clock(facility_id)
+            if progress is not None:
+                horizons.append(progress.as_of)
+            elif clock is not None:
+                horizons.append(clock - PATIENCE)
+        if horizons:
+            self.release(self.market.forget_before(min(horizons)))

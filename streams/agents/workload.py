@@ -1,0 +1,51 @@
+"""The workload agent: turns requests and reports into steps of the state machine, or into an audited refusal.
+
+Steps, refusal and the request's offset are one transaction, so a request is handled once.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from schemas import metric
+from schemas.catalog import Topic, topic
+from schemas.events import WorkloadRequest, WorkloadState
+from streams.agents.desk import Desk
+from streams.agents.event_log import WORKER, EventLog
+from streams.agents.held_offset import Place
+from streams.domain import command, workload
+from streams.domain.workload import Refusal
+
+log = logging.getLogger(__name__)
+
+_TRANSITIONS = topic("workloads.transitions")
+_COMMANDS = topic("allocations.commands")
+_AUDIT = topic("audit.events")
+# A submission that names master data which may only just have been recorded: the registry topics are read once more.
+_REFERENCES = frozenset({"customer_id", "facility_id", "gpus"})
+
+
+async def handle(
+    request: WorkloadRequest,
+    desk: Desk,
+    event_log: EventLog,
+    offsets: dict[Place, int],
+    refresh: Callable[[], Awaitable[None]],
+) -> None:
+    """Appends what a request causes, together with `offsets`: those behind the request."""
+    async with desk.deciding:
+        found = workload.handle(request, desk.book, desk.directory)
+        if isinstance(found, Refusal) and found.field in _REFERENCES:
+            await refresh()
+            found = workload.handle(request, desk.book, desk.directory)
+        if isinstance(found, Refusal):
+            await event_log.append([(_AUDIT, workload.refused(request, found))], offsets)
+            metric.REFUSED.labels(WORKER).inc()
+            return
+        events: list[tuple[Topic, Any]] = [(_TRANSITIONS, step) for step in found]
+        before = desk.book.newest.get(request.workload_id)
+        if before is not None and found[-1].to_state is WorkloadState.CANCELLED and before.to_state in workload.ON_GPUS:
+            events.append((_COMMANDS, command.stop_cancelled(before, found[-1])))
+        await event_log.append(events, offsets)
+        for step in found:
+            desk.book.apply(step)

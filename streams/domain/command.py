@@ -1,0 +1,120 @@
+"""What has to change on the devices for a decision: set-points, only where they differ from what holds already.
+
+The end of the interval is a command's expiry: the next decision covers what follows.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from schemas.events import (
+    AllocationCommand,
+    AllocationDecision,
+    AllocationSnapshot,
+    CommandKind,
+    PowerMode,
+    ResourceKind,
+    WorkloadInput,
+    WorkloadTransition,
+)
+from streams.domain import identity, workload
+from streams.domain.workload import ON_GPUS, WorkloadBook
+
+# A stop that follows from a customer's cancellation, not from a decision, holds this long.
+CANCEL_EXPIRY = timedelta(minutes=15)
+
+
+def commands(snapshot: AllocationSnapshot, decision: AllocationDecision) -> tuple[AllocationCommand, ...]:
+    """Returns the set-points that turn what was into what was decided: stops first, then modes, then starts."""
+    current = {g.resource_group_id: g.current_mode for g in snapshot.groups}
+    placed = _placed(decision)
+    stops = [
+        _of(decision, w.resource_group_id or "", CommandKind.STOP_WORKLOAD, workload_id=w.workload_id, gpus=w.gpus)
+        for w in snapshot.workloads
+        if w.state in ON_GPUS and w.workload_id not in placed
+    ]
+    modes = [
+        _of(decision, group.resource_group_id, CommandKind.SET_POWER_MODE, power_mode=group.power_mode)
+        for group in decision.allocations
+        if group.kind is ResourceKind.ASIC and group.power_mode is not current.get(group.resource_group_id)
+    ]
+    starts = [
+        _of(
+            decision,
+            placed[w.workload_id],
+            CommandKind.START_WORKLOAD,
+            workload_id=w.workload_id,
+            gpus=w.gpus,
+            duration_s=w.remaining_s,
+        )
+        for w in _admitted(snapshot, placed)
+    ]
+    return (*stops, *modes, *starts)
+
+
+def steps(
+    snapshot: AllocationSnapshot, decision: AllocationDecision, book: WorkloadBook
+) -> tuple[WorkloadTransition, ...]:
+    """Returns the steps of the workloads that a decision admits or drops. `book` is that of the snapshot."""
+    placed = _placed(decision)
+    found: list[WorkloadTransition] = []
+    for w in snapshot.workloads:
+        current = book.newest[w.workload_id]
+        if w.state in ON_GPUS and w.workload_id not in placed:
+            reason = f"stopped by a decision: {decision.cause}"
+            found.extend(workload.preempted(current, decision.decision_id, decision.decided_at, reason))
+        elif w.state not in ON_GPUS and w.workload_id in placed:
+            group = placed[w.workload_id]
+            found.extend(workload.scheduled(current, group, decision.decision_id, decision.decided_at))
+    return tuple(found)
+
+
+def stop_cancelled(before: WorkloadTransition, cancelled: WorkloadTransition) -> AllocationCommand:
+    """Returns the stop of a workload that was on GPUs when its customer cancelled it.
+
+    It names the decision that placed the workload where that is known, else the customer's step.
+    """
+    group = before.resource_group_id or ""
+    return AllocationCommand(
+        event_id=identity.command_event_id(cancelled.event_id, group, CommandKind.STOP_WORKLOAD, before.workload_id),
+        decision_id=before.decision_id or cancelled.event_id,
+        facility_id=before.facility_id or "",
+        resource_group_id=group,
+        kind=CommandKind.STOP_WORKLOAD,
+        workload_id=before.workload_id,
+        gpus=before.gpus,
+        issued_at=cancelled.occurred_at,
+        expires_at=cancelled.occurred_at + CANCEL_EXPIRY,
+    )
+
+
+def _placed(decision: AllocationDecision) -> dict[str, str]:
+    return {name: group.resource_group_id for group in decision.allocations for name in group.workload_ids}
+
+
+def _admitted(snapshot: AllocationSnapshot, placed: dict[str, str]) -> Iterable[WorkloadInput]:
+    return (w for w in snapshot.workloads if w.state not in ON_GPUS and w.workload_id in placed)
+
+
+def _of(
+    decision: AllocationDecision,
+    group: str,
+    kind: CommandKind,
+    *,
+    power_mode: PowerMode | None = None,
+    workload_id: str | None = None,
+    gpus: int = 0,
+    duration_s: int = 0,
+) -> AllocationCommand:
+    return AllocationCommand(
+        event_id=identity.command_event_id(decision.decision_id, group, kind, workload_id),
+        decision_id=decision.decision_id,
+        facility_id=decision.facility_id,
+        resource_group_id=group,
+        kind=kind,
+        power_mode=power_mode,
+        workload_id=workload_id,
+        gpus=gpus,
+        duration_s=duration_s,
+        issued_at=decision.decided_at,
+        expires_at=decision.interval_start + timedelta(seconds=decision.interval_s),
+    )

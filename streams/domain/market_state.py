@@ -1,0 +1,236 @@
+"""What is known of the world, by event time: the inputs of evaluations and decisions, each as of any moment kept.
+
+Adding is idempotent and free of order (a join of sets by event id), so events read twice or late change nothing that
+they should not. `as_of(t)` sees no event later than `t`: a decision about the past, made while catching up, can't look
+ahead. Nothing is stored: the worker's committed offset is that of the oldest event kept here, so it reads them again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from schemas.events import (
+    Customer,
+    Facility,
+    FleetWindow,
+    GridMarket,
+    GridPrice,
+    GridSignal,
+    InputReference,
+    MarketTick,
+    NetworkStats,
+    Resource,
+    SignalStatus,
+)
+from streams.domain.fleet_load import FleetLoad
+from streams.domain.series import Series
+
+BTC = "BTC-USD"
+GPU_HOUR = "H100-HOUR-USD"
+CHAIN = "bitcoin"
+# Calls are kept this long past their announced end, for an end or a duplicate that comes late.
+CALL_MEMORY = timedelta(hours=1)
+
+InputEvent = MarketTick | NetworkStats | GridPrice | GridSignal | Facility | Resource | Customer | FleetWindow
+Master = TypeVar("Master", Facility, Resource, Customer)
+
+
+@dataclass(frozen=True, slots=True)
+class StalenessPolicy:
+    """From which age an input is flagged as stale: two to three times what its source usually takes."""
+
+    tick: timedelta = timedelta(minutes=10)
+    network: timedelta = timedelta(hours=3)
+    price: timedelta = timedelta(minutes=15)
+    window: timedelta = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class FacilityInputs:
+    """What prices a facility's power as of `at`; `resources` and `references` are sorted by id and name."""
+
+    at: datetime
+    facility: Facility
+    resources: tuple[Resource, ...]
+    btc: MarketTick
+    gpu_hour: MarketTick
+    network: NetworkStats
+    price: GridPrice
+    references: tuple[InputReference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MissingInputs:
+    """Which inputs of a facility have not been seen, by name, sorted."""
+
+    facility_id: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """When the last needed input of a facility came, and which."""
+
+    at: datetime
+    event_id: str
+    name: str
+
+
+@dataclass(slots=True)
+class MarketState:
+    """The newest facts and as much of their past as is still needed. Not thread-safe."""
+
+    staleness: StalenessPolicy = field(default_factory=StalenessPolicy)
+    facilities: dict[str, Facility] = field(default_factory=dict)
+    resources: dict[str, Resource] = field(default_factory=dict)
+    customers: dict[str, Customer] = field(default_factory=dict)
+    ticks: dict[str, Series[MarketTick]] = field(default_factory=dict)
+    network: Series[NetworkStats] = field(default_factory=Series)
+    prices: dict[str, Series[GridPrice]] = field(default_factory=dict)
+    signals: dict[str, Series[GridSignal]] = field(default_factory=dict)
+    load: FleetLoad = field(default_factory=FleetLoad)
+
+    def add(self, event: InputEvent) -> tuple[str, ...] | None:  # noqa: PLR0911 - a flat table of the kinds
+        """Takes an event; returns the ids of those that it makes needless, or None where it is itself of no use."""
+        match event:
+            case Facility():
+                return _newer(self.facilities, event.facility_id, event)
+            case Resource():
+                return _newer(self.resources, event.resource_group_id, event)
+            case Customer():
+                return _newer(self.customers, event.customer_id, event)
+            case MarketTick():
+                return _or_none(self.ticks.setdefault(event.instrument, Series()).add(event))
+            case NetworkStats():
+                return _or_none(event.chain == CHAIN and self.network.add(event))
+            case GridPrice():
+                series = self.prices.setdefault(event.settlement_point, Series())
+                return _or_none(event.market is GridMarket.REAL_TIME and series.add(event))
+            case GridSignal():
+                return _or_none(self.signals.setdefault(event.facility_id, Series()).add(event))
+            case FleetWindow():
+                needless = self.load.add(event)
+                if needless is event:
+                    return None
+                return () if needless is None else (needless.event_id,)
+
+    def facility_resources(self, facility_id: str) -> tuple[Resource, ...]:
+        """Resource groups of a facility, sorted by id."""
+        return tuple(group for _, group in sorted(self.resources.items()) if group.facility_id == facility_id)
+
+    def price_series(self, facility_id: str) -> Series[GridPrice]:
+        """Real-time prices where the facility settles; empty for an unknown facility."""
+        facility = self.facilities.get(facility_id)
+        return Series() if facility is None else self.prices.get(facility.settlement_point, Series())
+
+    def tick_series(self, instrument: str) -> Series[MarketTick]:
+        """Ticks of an instrument."""
+        return self.ticks.get(instrument, Series())
+
+    def clock(self, facility_id: str) -> datetime | None:
+        """Stream time of a facility: the newest event time of its prices, the BTC ticks and its windows."""
+        price, tick = self.price_series(facility_id).newest, self.tick_series(BTC).newest
+        seen = [event.observed_at for event in (price, tick) if event is not None]
+        window_end = self.load.newest_end(facility_id)
+        return max(seen if window_end is None else [*seen, window_end], default=None)
+
+    def as_of(self, facility_id: str, at: datetime) -> FacilityInputs | MissingInputs:
+        """What is known of a facility at a moment, or which of its inputs is not."""
+        facility = self.facilities.get(facility_id)
+        if facility is None:
+            return MissingInputs(facility_id, ("registry.facilities",))
+        resources = self.facility_resources(facility_id)
+        btc, gpu_hour = (self.tick_series(name).as_of(at) for name in (BTC, GPU_HOUR))
+        network, price = self.network.as_of(at), self.price_series(facility_id).as_of(at)
+        if not resources or btc is None or gpu_hour is None or network is None or price is None:
+            found = dict(zip(_needed(facility), (resources, btc, gpu_hour, network, price), strict=True))
+            return MissingInputs(facility_id, tuple(sorted(name for name, value in found.items() if not value)))
+        limits = self.staleness
+        names = _needed(facility)[1:]
+        ages = (limits.tick, limits.tick, limits.network, limits.price)
+        events: tuple[MarketTick | NetworkStats | GridPrice, ...] = (btc, gpu_hour, network, price)
+        references = (
+            InputReference(
+                name=name,
+                event_id=event.event_id,
+                observed_at=event.observed_at,
+                is_stale=at - event.observed_at > age,
+            )
+            for name, event, age in zip(names, events, ages, strict=True)
+        )
+        ordered = tuple(sorted(references, key=lambda reference: reference.name))
+        return FacilityInputs(at, facility, resources, btc, gpu_hour, network, price, ordered)
+
+    def first_complete(self, facility_id: str) -> Completion | None:
+        """When a facility had each needed input for the first time; None before."""
+        facility = self.facilities.get(facility_id)
+        if facility is None or not self.facility_resources(facility_id):
+            return None
+        firsts: tuple[MarketTick | NetworkStats | GridPrice | None, ...] = (
+            self.tick_series(BTC).first,
+            self.tick_series(GPU_HOUR).first,
+            self.network.first,
+            self.price_series(facility_id).first,
+        )
+        seen = [
+            Completion(event.observed_at, event.event_id, name)
+            for name, event in zip(_needed(facility)[1:], firsts, strict=True)
+            if event is not None
+        ]
+        return max(seen, key=lambda c: (c.at, c.name)) if len(seen) == len(firsts) else None
+
+    def active_call(self, facility_id: str, start: datetime, end: datetime) -> GridSignal | None:
+        """The call that limits a facility most in [start, end), of those known at `start` and not over.
+
+        A call that begins within the interval counts: the load has to be down by then, and the next decision would come
+        too late.
+        """
+        newest = {s.signal_id: s for s in self.signals.get(facility_id, Series()).until(start)}
+        active = [
+            signal
+            for signal in newest.values()
+            if signal.status is SignalStatus.CALLED and signal.starts_at < end and signal.ends_at > start
+        ]
+        return min(active, key=lambda signal: (signal.limit_mw, signal.signal_id), default=None)
+
+    def forget_before(self, at: datetime) -> tuple[str, ...]:
+        """Drops the past that no question from `at` on reaches; returns the ids of the dropped events."""
+        dropped: list[str] = []
+        for ticks in self.ticks.values():
+            dropped.extend(event.event_id for event in ticks.forget_before(at))
+        for prices in self.prices.values():
+            dropped.extend(event.event_id for event in prices.forget_before(at))
+        dropped.extend(event.event_id for event in self.network.forget_before(at))
+        for calls in self.signals.values():
+            dropped.extend(event.event_id for event in calls.events if event.ends_at + CALL_MEMORY <= at)
+            calls.events = [event for event in calls.events if event.ends_at + CALL_MEMORY > at]
+        return tuple(dropped)
+
+
+def _needed(facility: Facility) -> tuple[str, ...]:
+    return (
+        f"registry.resources/{facility.facility_id}",
+        f"market.ticks/{BTC}",
+        f"market.ticks/{GPU_HOUR}",
+        f"network.stats/{CHAIN}",
+        f"grid.prices/{facility.settlement_point}",
+    )
+
+
+def _newer(table: dict[str, Master], key: str, event: Master) -> tuple[str, ...] | None:
+    old = table.get(key)
+    if old is not None and (old.recorded_at, old.event_id) >= (event.recorded_at, event.event_id):
+        return None
+    table[key] = event
+    return () if old is None else (old.event_id,)
+
+
+def _or_none(added: bool) -> tuple[str, ...] | None:
+    return () if added else None
+
+
+def customers_price(customers: Mapping[str, Customer], customer_id: str) -> float | None:
+    """Contract price of a customer, USD per GPU-hour; None where there is no such customer."""
+    customer = customers.get(customer_id)
+    return None if customer is None else float(customer.gpu_hour_price_usd)

@@ -1,0 +1,78 @@
+"""Why a resource group does what a decision gives it, in one line that a person can read."""
+
+from collections.abc import Sequence
+
+from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, WorkloadInput
+from streams.domain.choice import Choices
+
+
+def mining_reason(
+    snapshot: AllocationSnapshot, found: Choices, group: GroupInput, mode: PowerMode, load_extra_w: int
+) -> str:
+    """Reason of an ASIC group, such as "NORMAL: earns 78.2 $/MWh at a cost of 31.0, limited by the facility cap"."""
+    cost = snapshot.power_cost_usd_mwh + snapshot.payment_usd_mwh
+    options = found.modes[group.resource_group_id]
+    best = max(options, key=lambda c: (c.worth, -c.extra_w))
+    chosen = next(c for c in options if c.mode is mode)
+    if mode is best.mode:
+        why = "its best margin" if mode is not PowerMode.OFF else "no mode earns its power"
+    else:
+        needed_w = best.extra_w - chosen.extra_w
+        limit = _limit(snapshot, found, load_extra_w + needed_w)
+        why = f"{best.mode.value} would earn more, {limit or 'but other uses of the power earn more still'}"
+    option = next(o for o in group.modes if o.mode is mode)
+    if mode is PowerMode.OFF:
+        top = max((_value(snapshot, o) for o in group.modes if o.mode is not PowerMode.OFF), default=0.0)
+        return f"OFF: could earn {top:.1f} $/MWh at a cost of {cost:.1f}{_call(snapshot)}, {why}"
+    value = _value(snapshot, option)
+    return f"{mode.value}: earns {value:.1f} $/MWh at a cost of {cost:.1f}{_call(snapshot)}, {why}"
+
+
+def gpu_reason(
+    snapshot: AllocationSnapshot,
+    found: Choices,
+    group: GroupInput,
+    *,
+    runs: Sequence[WorkloadInput],
+    stopped: Sequence[WorkloadInput],
+    waiting: Sequence[WorkloadInput],
+    load_extra_w: int,
+) -> str:
+    """Reason of a GPU group: what runs, what it earns, what was stopped, and what keeps others waiting."""
+    cost = snapshot.power_cost_usd_mwh + snapshot.payment_usd_mwh
+    busy = sum(w.gpus for w in runs)
+    parts = [f"{busy} of {group.units} GPUs busy with {len(runs)} workloads"]
+    power_mw = busy * group.unit_power_mw * snapshot.pue_ratio
+    if power_mw > 0:
+        earned = sum(w.revenue_usd_h for w in runs)
+        parts[0] += f": earns {earned / power_mw:.1f} $/MWh at a cost of {cost:.1f}{_call(snapshot)}"
+    if stopped:
+        parts.append(f"{len(stopped)} stopped for a better use of the power or GPUs")
+    if waiting:
+        least = min(w.gpus for w in waiting)
+        if least > group.units - busy:
+            why = "too few GPUs free"
+        else:
+            extra = round(least * group.unit_power_mw * snapshot.pue_ratio * 1e6)
+            why = _limit(snapshot, found, load_extra_w + extra) or "they would not earn their power here"
+        parts.append(f"{len(waiting)} waiting, {why}")
+    elif not runs:
+        parts.append("no workload waits")
+    return ", ".join(parts)
+
+
+def _limit(snapshot: AllocationSnapshot, found: Choices, wanted_extra_w: int) -> str:
+    if found.limit_extra_w is not None and wanted_extra_w > found.limit_extra_w:
+        return f"limited by grid call {snapshot.signal_id} to {snapshot.limit_mw:.3f} MW"
+    if wanted_extra_w > found.cap_extra_w:
+        return "limited by the facility cap"
+    return ""
+
+
+def _call(snapshot: AllocationSnapshot) -> str:
+    return f" (with {snapshot.payment_usd_mwh:.1f} of call payment forgone)" if snapshot.payment_usd_mwh else ""
+
+
+def _value(snapshot: AllocationSnapshot, option: ModeOption) -> float:
+    power_mw = option.power_mw * snapshot.pue_ratio
+    return option.revenue_usd_h / power_mw if power_mw > 0 else 0.0

@@ -1,0 +1,250 @@
+"""The life of a GPU workload: its legal steps, and what a request, a report or a decision makes of it.
+
+A workload is its newest transition: that event carries all of it, so the log of transitions is the only store.
+SUBMIT takes two steps, to REQUESTED and to QUEUED; a decision that drops a workload takes two, to PREEMPTED and back to
+QUEUED with the run time done so far. A step that is not in `LEGAL_STEPS` is refused, and the refusal is audited.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from schemas.events import (
+    AuditEvent,
+    AuditOutcome,
+    Resource,
+    ResourceKind,
+    WorkloadAction,
+    WorkloadRequest,
+    WorkloadState,
+    WorkloadTransition,
+)
+from streams.domain import identity
+
+S = WorkloadState
+
+LEGAL_STEPS: dict[WorkloadState | None, frozenset[WorkloadState]] = {
+    None: frozenset({S.REQUESTED}),
+    S.REQUESTED: frozenset({S.QUEUED, S.CANCELLED}),
+    S.QUEUED: frozenset({S.SCHEDULED, S.CANCELLED}),
+    S.SCHEDULED: frozenset({S.RUNNING, S.PREEMPTED, S.FAILED, S.CANCELLED}),
+    S.RUNNING: frozenset({S.COMPLETED, S.PREEMPTED, S.FAILED, S.CANCELLED}),
+    S.PREEMPTED: frozenset({S.QUEUED, S.CANCELLED}),
+    S.COMPLETED: frozenset(),
+    S.FAILED: frozenset(),
+    S.CANCELLED: frozenset(),
+}
+ON_GPUS = frozenset({S.SCHEDULED, S.RUNNING})
+TARGET: dict[WorkloadAction, WorkloadState] = {
+    WorkloadAction.SUBMIT: S.REQUESTED,
+    WorkloadAction.CANCEL: S.CANCELLED,
+    WorkloadAction.REPORT_STARTED: S.RUNNING,
+    WorkloadAction.REPORT_COMPLETED: S.COMPLETED,
+    WorkloadAction.REPORT_FAILED: S.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not carried out: the field that broke a rule, and the rule."""
+
+    field: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.rule}"
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """What a submission is checked against: GPU groups by facility (any order) and contract prices by customer."""
+
+    gpu_groups: Mapping[str, tuple[Resource, ...]]
+    prices_usd_gpu_hour: Mapping[str, float]
+
+    @classmethod
+    def of(cls, resources: Iterable[Resource], prices_usd_gpu_hour: Mapping[str, float]) -> "Directory":
+        """Returns the directory of registered resource groups."""
+        groups: dict[str, tuple[Resource, ...]] = {}
+        for resource in resources:
+            if resource.kind is ResourceKind.GPU:
+                groups[resource.facility_id] = (*groups.get(resource.facility_id, ()), resource)
+        return cls(groups, prices_usd_gpu_hour)
+
+    def facilities_for(self, gpus: int) -> list[str]:
+        """Facilities that have a group of at least so many GPUs, sorted."""
+        return sorted(name for name, groups in self.gpu_groups.items() if any(g.units >= gpus for g in groups))
+
+
+@dataclass(slots=True)
+class WorkloadBook:
+    """All workloads, each as its newest transition. Taking the same transition twice changes nothing."""
+
+    newest: dict[str, WorkloadTransition] = field(default_factory=dict)
+
+    def apply(self, transition: WorkloadTransition) -> None:
+        """Takes a transition; one that is not newer than what is known is ignored."""
+        known = self.newest.get(transition.workload_id)
+        if known is None or transition.version > known.version:
+            self.newest[transition.workload_id] = transition
+
+    def at_facility(self, facility_id: str, requested_until: datetime) -> list[WorkloadTransition]:
+        """Workloads that wait or run at a facility and were asked for by a moment, sorted by id."""
+        live = {S.QUEUED, *ON_GPUS}
+        return [
+            workload
+            for _, workload in sorted(self.newest.items())
+            if workload.facility_id == facility_id
+            and workload.to_state in live
+            and workload.requested_at <= requested_until
+        ]
+
+    def queued_gpus(self, facility_id: str) -> int:
+        """GPUs that queued workloads of a facility ask for."""
+        return sum(w.gpus for w in self.newest.values() if w.facility_id == facility_id and w.to_state is S.QUEUED)
+
+
+def handle(
+    request: WorkloadRequest, book: WorkloadBook, directory: Directory
+) -> tuple[WorkloadTransition, ...] | Refusal:
+    """Returns the steps that a request or report causes, or why it is refused. Changes nothing."""
+    current = book.newest.get(request.workload_id)
+    target = TARGET[request.action]
+    state = None if current is None else current.to_state
+    if target not in LEGAL_STEPS[state]:
+        return Refusal("action", _illegal(request.action, state, target))
+    if current is None:
+        return _submitted(request, book, directory)
+    if request.customer_id != current.customer_id:
+        return Refusal("customer_id", f"workload belongs to another customer, got {request.customer_id!r}")
+    keeps_gpus = target is S.RUNNING
+    step = _step(
+        current,
+        cause=request.event_id,
+        to_state=target,
+        at=request.observed_at,
+        reason=request.reason or _REASONS[target],
+    )
+    return (step if keeps_gpus else replace(step, resource_group_id=None),)
+
+
+def refused(request: WorkloadRequest, refusal: Refusal) -> AuditEvent:
+    """Returns the audit entry of a refused request."""
+    return AuditEvent(
+        event_id=identity.audit_event_id(request.event_id),
+        actor=request.customer_id,
+        action=request.action.value,
+        subject=f"workload/{request.workload_id}",
+        occurred_at=request.observed_at,
+        outcome=AuditOutcome.REFUSED,
+        reason=str(refusal),
+        details={"request_event_id": request.event_id, "field": refusal.field},
+    )
+
+
+def scheduled(
+    current: WorkloadTransition, group: str, decision_id: str, at: datetime
+) -> tuple[WorkloadTransition, ...]:
+    """Returns the step of a queued workload that a decision gives GPUs of a group."""
+    reason = f"given {current.gpus} GPUs of {group}"
+    step = _step(current, cause=decision_id, to_state=S.SCHEDULED, at=at, reason=reason)
+    return (replace(step, resource_group_id=group, decision_id=decision_id),)
+
+
+def preempted(
+    current: WorkloadTransition, decision_id: str, at: datetime, reason: str
+) -> tuple[WorkloadTransition, ...]:
+    """Returns the two steps of a workload that a decision takes off its GPUs: its run time so far stays done."""
+    out = _step(current, cause=decision_id, to_state=S.PREEMPTED, at=at, reason=reason)
+    out = replace(out, resource_group_id=None, decision_id=decision_id)
+    back = _step(out, cause=decision_id, to_state=S.QUEUED, at=at, reason="queued again after preemption")
+    return out, replace(back, decision_id=decision_id)
+
+
+def progress_s(current: WorkloadTransition, at: datetime) -> int:
+    """Run time done by a moment, whole s: what was done before, and the time since it started running."""
+    ran = (at - current.occurred_at).total_seconds() if current.to_state is S.RUNNING else 0.0
+    return min(current.progress_s + max(int(ran), 0), current.duration_s)
+
+
+_REASONS = {
+    S.CANCELLED: "cancelled by the customer",
+    S.RUNNING: "started on its GPUs",
+    S.COMPLETED: "ran to its end",
+    S.FAILED: "failed on its GPUs",
+}
+
+
+def _submitted(
+    request: WorkloadRequest, book: WorkloadBook, directory: Directory
+) -> tuple[WorkloadTransition, ...] | Refusal:
+    contract = directory.prices_usd_gpu_hour.get(request.customer_id)
+    if contract is None:
+        return Refusal("customer_id", f"must be a registered customer, got {request.customer_id!r}")
+    placed = _place(request, book, directory)
+    if isinstance(placed, Refusal):
+        return placed
+    price = contract if request.price_usd_gpu_hour is None else request.price_usd_gpu_hour
+    first = WorkloadTransition(
+        event_id=identity.transition_event_id(request.workload_id, request.event_id, S.REQUESTED),
+        workload_id=request.workload_id,
+        version=1,
+        from_state=None,
+        to_state=S.REQUESTED,
+        occurred_at=request.observed_at,
+        customer_id=request.customer_id,
+        facility_id=request.facility_id,
+        gpus=request.gpus,
+        duration_s=request.duration_s,
+        progress_s=0,
+        priority=request.priority,
+        requested_at=request.observed_at,
+        deadline=request.deadline,
+        price_usd_gpu_hour=price,
+        reason="submitted",
+    )
+    reason = f"queued at {placed}"
+    queued = _step(first, cause=request.event_id, to_state=S.QUEUED, at=request.observed_at, reason=reason)
+    return first, replace(queued, facility_id=placed)
+
+
+def _place(request: WorkloadRequest, book: WorkloadBook, directory: Directory) -> str | Refusal:
+    able = directory.facilities_for(request.gpus)
+    if request.facility_id is not None:
+        if request.facility_id in able:
+            return request.facility_id
+        groups = directory.gpu_groups.get(request.facility_id, ())
+        if not groups:
+            return Refusal("facility_id", f"must be a facility with GPUs, got {request.facility_id!r}")
+        return Refusal("gpus", f"at most {max(g.units for g in groups)} in one group there, got {request.gpus}")
+    if not able:
+        most = max((g.units for groups in directory.gpu_groups.values() for g in groups), default=0)
+        return Refusal("gpus", f"at most {most} in one group anywhere, got {request.gpus}")
+
+    def queue_per_gpu(name: str) -> tuple[float, str]:
+        return book.queued_gpus(name) / sum(g.units for g in directory.gpu_groups[name]), name
+
+    return min(able, key=queue_per_gpu)
+
+
+def _step(
+    current: WorkloadTransition, *, cause: str, to_state: WorkloadState, at: datetime, reason: str
+) -> WorkloadTransition:
+    return replace(
+        current,
+        event_id=identity.transition_event_id(current.workload_id, cause, to_state),
+        version=current.version + 1,
+        from_state=current.to_state,
+        to_state=to_state,
+        # A report that was stamped before the step it follows must not turn the history around.
+        occurred_at=max(at, current.occurred_at),
+        progress_s=current.duration_s if to_state is S.COMPLETED else progress_s(current, at),
+        decision_id=None,
+        reason=reason,
+    )
+
+
+def _illegal(action: WorkloadAction, state: WorkloadState | None, target: WorkloadState) -> str:
+    legal = ", ".join(sorted(LEGAL_STEPS[state])) or "no step"
+    known = "a workload that was never submitted" if state is None else f"state {state.value}"
+    return f"{action.value} needs a step to {target.value}, but {known} allows {legal}"
