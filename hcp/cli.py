@@ -9,7 +9,7 @@ import sys
 import typer
 
 from hcp import console
-from hcp.commands import schema
+from hcp.commands import decision, schema
 from hcp.settings import SettingsError
 from schemas.catalog import UnknownTopicError
 from schemas.codec import CodecError
@@ -20,6 +20,7 @@ EXPECTED: tuple[type[Exception], ...] = (SettingsError, RegistryError, Provision
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
 app.add_typer(schema.app, name="schemas")
+app.command()(decision.explain)
 
 
 def main() -> None:
