@@ -8,18 +8,28 @@ import sys
 
 import typer
 
+from deploy.local.error import StackError
 from hcp import console
-from hcp.commands import decision, schema
+from hcp.commands import decision, schema, stack
 from hcp.settings import SettingsError
 from schemas.catalog import UnknownTopicError
 from schemas.codec import CodecError
 from schemas.provision import ProvisionError
 from schemas.registry import RegistryError
 
-EXPECTED: tuple[type[Exception], ...] = (SettingsError, RegistryError, ProvisionError, UnknownTopicError, CodecError)
+EXPECTED: tuple[type[Exception], ...] = (
+    SettingsError,
+    RegistryError,
+    ProvisionError,
+    UnknownTopicError,
+    CodecError,
+    StackError,
+)
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
 app.add_typer(schema.app, name="schemas")
+for verb in (stack.up, stack.down, stack.status, stack.logs):
+    app.command()(verb)
 app.command()(decision.explain)
 
 
