@@ -47,28 +47,32 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
     out.print(
         f"{decision.facility_id}: {decision.interval_start.isoformat()} for {decision.interval_s} s", markup=False
     )
-    out.print(f"decision  {decision.decision_id}", markup=False)
-    out.print(f"cause     {decision.cause} (event {decision.cause_event_id})", markup=False)
+    out.print(f"decision  {decision.decision_id}", markup=False, soft_wrap=True)
+    out.print(f"cause     {decision.cause} (event {decision.cause_event_id})", markup=False, soft_wrap=True)
     out.print(
         f"inputs    power {snapshot.power_cost_usd_mwh:.2f} USD/MWh all in, grid value"
         f" {snapshot.grid_value_usd_mwh:.2f} USD/MWh, cap {snapshot.cap_mw:.3f} MW, PUE {snapshot.pue_ratio:.2f}",
         markup=False,
+        soft_wrap=True,
     )
     if snapshot.signal_id is not None:
         out.print(
             f"grid call {snapshot.signal_id}: limit {snapshot.limit_mw:.3f} MW, pays"
             f" {snapshot.payment_usd_mwh:.2f} USD/MWh",
             markup=False,
+            soft_wrap=True,
         )
     out.print(
         f"result    {decision.objective_usd_h:.2f} USD/h ({decision.status}, bound {decision.bound_usd_h:.2f}, gap"
         f" {decision.gap_ratio:.2%}) by {decision.solver}",
         markup=False,
+        soft_wrap=True,
     )
     out.print(
         f"load      {decision.load_mw:.3f} MW: mining {decision.mining_mw:.3f}, GPU {decision.gpu_mw:.3f};"
         f" left to the grid {decision.grid_mw:.3f}",
         markup=False,
+        soft_wrap=True,
     )
     table = Table("group", "does", "MW", "margin USD/h", "why")
     for group in decision.allocations:

@@ -1,0 +1,139 @@
+"""What a decision changes on the devices and for the workloads."""
+
+from schemas import events as e
+from streams.domain import command, workload
+from streams.domain.allocation import solve
+from streams.domain.dispatch import advanced, next_due, recovered
+from streams.domain.economics import EconomicsPolicy
+from streams.domain.market_state import MarketState
+from streams.domain.snapshot import take
+from streams.domain.workload import WorkloadBook
+from tests import streams_event as a
+from tests.unit.streams.test_dispatch import POLICY
+from tests.unit.streams.test_market_state import known
+from tests.unit.streams.test_workload import in_state
+
+ECONOMICS = EconomicsPolicy(pool_fee_ratio=0.0)
+
+
+def snapshot(
+    state: MarketState, book: WorkloadBook, modes: dict[str, e.PowerMode] | None = None
+) -> e.AllocationSnapshot:
+    """The snapshot of the first decision of Texas-1."""
+    due = next_due(state, "Texas-1", None, POLICY)
+    assert due is not None
+    found = take(state, book, modes or {}, due, ECONOMICS)
+    assert isinstance(found, e.AllocationSnapshot)
+    return found
+
+
+def book(*newest: e.WorkloadTransition) -> WorkloadBook:
+    """A book of workloads."""
+    return WorkloadBook({w.workload_id: w for w in newest})
+
+
+def test_snapshot_prices_groups_at_the_meter() -> None:
+    taken = snapshot(known(), book())
+    # 100 miners * 3 kW = 0.3 MW; 100 * 150 TH/s * hashprice / 24. Hashprice: 8.64e16 / (1e14 * 4,295,032,833.0)
+    # = 2.01163e-7 blocks * 3.2 BTC * 100,000 USD = 0.0643720 USD/TH/day: 40.2325 USD/h.
+    normal = next(m for m in taken.groups[0].modes if m.mode is e.PowerMode.NORMAL)
+    assert (normal.power_mw, round(normal.revenue_usd_h, 3)) == (0.3, 40.233)
+    assert (taken.power_cost_usd_mwh, taken.grid_value_usd_mwh, taken.limit_mw) == (40.0, 40.0, None)
+    gpu = taken.groups[1]
+    assert (gpu.idle_power_mw, round(gpu.unit_power_mw * 1e6)) == (0.0016, 600)
+
+
+def test_snapshot_has_the_running_workloads_rest_and_price() -> None:
+    running = in_state(e.WorkloadState.RUNNING)
+    state = known(a.price(400))
+    first = next_due(state, "Texas-1", None, POLICY)
+    assert first is not None
+    due = next_due(state, "Texas-1", advanced(None, first), POLICY)
+    assert due is not None
+    taken = take(state, book(running), {}, due, ECONOMICS)
+    assert isinstance(taken, e.AllocationSnapshot)
+    # Running from 100 s, decided at 400 s; 8 GPUs at 2.50 USD, a quarter of an hour of it is what stopping costs.
+    assert taken.workloads == [
+        e.WorkloadInput(
+            workload_id="wl-1",
+            state=e.WorkloadState.RUNNING,
+            gpus=8,
+            priority=0,
+            revenue_usd_h=20.0,
+            preemption_cost_usd=5.0,
+            remaining_s=3300,
+            resource_group_id="tx1-gpu",
+        )
+    ]
+
+
+def test_workload_of_the_future_is_not_in_a_decision_about_the_past() -> None:
+    later = workload.handle(a.submit(seconds=30), WorkloadBook(), workload.Directory.of([a.gpus()], {"acme": 2.5}))
+    assert isinstance(later, tuple)
+    assert snapshot(known(), book(later[-1])).workloads == []
+
+
+def test_only_changes_are_commanded() -> None:
+    queued = in_state(e.WorkloadState.QUEUED)
+    first = snapshot(known(), book(queued))
+    decision = solve(first)
+    found = command.commands(first, decision)
+    assert [(c.kind, c.resource_group_id, c.power_mode, c.workload_id, c.gpus, c.duration_s) for c in found] == [
+        (e.CommandKind.SET_POWER_MODE, "tx1-asic", e.PowerMode.TURBO, None, 0, 0),
+        (e.CommandKind.START_WORKLOAD, "tx1-gpu", None, "wl-1", 8, 3600),
+    ]
+    assert {c.expires_at for c in found} == {a.at(300)}
+    (step,) = command.steps(first, decision, book(queued))
+    assert (step.to_state, step.resource_group_id, step.decision_id) == (
+        e.WorkloadState.SCHEDULED,
+        "tx1-gpu",
+        decision.decision_id,
+    )
+    again = snapshot(known(), book(step), {"tx1-asic": e.PowerMode.TURBO})
+    assert command.commands(again, solve(again)) == ()
+    assert command.steps(again, solve(again), book(step)) == ()
+
+
+def test_dropped_workload_is_stopped_and_queued_again() -> None:
+    running = in_state(e.WorkloadState.SCHEDULED)
+    taken = snapshot(known(a.signal(0, limit_mw=0.0)), book(running))
+    decision = solve(taken)
+    (stop, *_) = command.commands(taken, decision)
+    assert (stop.kind, stop.workload_id, stop.resource_group_id) == (
+        e.CommandKind.STOP_WORKLOAD,
+        "wl-1",
+        "tx1-gpu",
+    )
+    assert [s.to_state for s in command.steps(taken, decision, book(running))] == [
+        e.WorkloadState.PREEMPTED,
+        e.WorkloadState.QUEUED,
+    ]
+
+
+def test_cancelled_workload_is_stopped_where_it_ran() -> None:
+    running = in_state(e.WorkloadState.RUNNING)
+    request = a.report(e.WorkloadAction.CANCEL, seconds=200)
+    found = workload.handle(request, book(running), workload.Directory.of([], {}))
+    assert isinstance(found, tuple)
+    stop = command.stop_cancelled(running, found[-1])
+    assert (stop.kind, stop.resource_group_id, stop.gpus, stop.issued_at) == (
+        e.CommandKind.STOP_WORKLOAD,
+        "tx1-gpu",
+        8,
+        a.at(200),
+    )
+
+
+def test_recovered_progress_asks_for_the_same_next_decision() -> None:
+    state = known(a.signal(100), a.price(300), a.price(600), a.signal(700, status=e.SignalStatus.ENDED))
+    progress, decisions, dues = None, [], []
+    while (due := next_due(state, "Texas-1", progress, POLICY)) is not None:
+        taken = take(state, book(), {}, due, ECONOMICS)
+        assert isinstance(taken, e.AllocationSnapshot)
+        decisions.append(solve(taken))
+        dues.append(due)
+        progress = advanced(progress, due)
+    assert len(dues) == 5
+    for made in range(1, len(dues)):
+        assert next_due(state, "Texas-1", recovered(decisions[:made]), POLICY) == dues[made]
+    assert next_due(state, "Texas-1", recovered(decisions), POLICY) is None
