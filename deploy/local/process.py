@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -18,6 +19,8 @@ import psutil
 
 # Start times are derived from the boot time, which moves by a little when the clock is set.
 SAME_START_S = 2.0
+KILL_LIMIT_S = 30
+POLL_S = 0.02
 LOG_LIMIT_BYTES = 16 << 20
 # What a service inherits. Options that users set for their own Java, Node or PostgreSQL must not reach it.
 INHERITED = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
@@ -58,17 +61,12 @@ class Process:
 
     def handle(self) -> psutil.Process | None:
         """Returns a handle on the process if it still runs (a zombie does not)."""
-        child = _children.get(self.pid)
-        if child is not None and child.poll() is not None:
-            del _children[self.pid]
-            return None
         try:
             process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.started_s) > SAME_START_S:
-                return None
-            return None if process.status() == psutil.STATUS_ZOMBIE else process
+            same = abs(process.create_time() - self.started_s) <= SAME_START_S
         except psutil.Error:
             return None
+        return process if same and _runs(process) else None
 
     @property
     def is_alive(self) -> bool:
@@ -97,21 +95,12 @@ class Process:
             family += process.children(recursive=True)
         with suppress(psutil.Error):
             process.send_signal(stop_signal)
-        left = self._wait(family, limit_s)
+        left = _ended(family, limit_s)
         for member in left:
             with suppress(psutil.Error):
                 member.kill()
-        self._wait(left, 30)
+        _ended(left, KILL_LIMIT_S)
         return not left
-
-    def _wait(self, family: list[psutil.Process], limit_s: float) -> list[psutil.Process]:
-        child = _children.get(self.pid)
-        if child is not None:
-            # Only a wait by Popen keeps the exit status; psutil would take it away.
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(limit_s)
-                del _children[self.pid]
-        return list(psutil.wait_procs(family, timeout=limit_s)[1])
 
 
 def spawn(argv: Sequence[str], *, directory: Path, log: Path, environment: Mapping[str, str]) -> Process:
@@ -142,6 +131,25 @@ def strays(program: str, directory: Path) -> list[Process]:
             if process.exe() == program and Path(process.cwd()).is_relative_to(below):
                 found.append(Process(process.pid, process.create_time()))
     return found
+
+
+def _ended(processes: list[psutil.Process], limit_s: float) -> list[psutil.Process]:
+    """Waits until all have ended; returns those that still run after `limit_s`."""
+    deadline = time.monotonic() + limit_s
+    while (left := [process for process in processes if _runs(process)]) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    return left
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Says whether a process runs. A zombie does not: its parent may take its time to ask for the exit status."""
+    child = _children.get(process.pid)
+    if child is not None and child.poll() is not None:
+        del _children[process.pid]
+        return False
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def last_lines(log: Path, count: int) -> list[str]:

@@ -38,6 +38,7 @@ def _argv(site: Site) -> list[str]:
         "quarkus.management.host": LOCALHOST,
         "quarkus.management.port": str(site.ports["registry_management"]),
         "quarkus.log.level": "WARN",
+        "quarkus.http.access-log.enabled": "false",
         "quarkus.otel.sdk.disabled": "true",
         "apicurio.storage.kind": "sql",
         # H2 writes half a second after a commit by default: a killed registry would forget an id that is in use in

@@ -61,11 +61,9 @@ class Stack:
         with self.home.locked():
             self.home.require_space()
             self.home.remember_ports([name for service in chosen for name in service.ports])
-            started = self._bring_up(chosen)
+            self._bring_up(chosen)
             state = self.status()
             self.home.write_environment(self._remembered_settings(state))
-        for name in started:
-            self._progress.say(f"{name}: up")
         return state
 
     def down(self, *, wipe: bool = False) -> tuple[str, ...]:
@@ -125,8 +123,7 @@ class Stack:
             raise StackError(f"no service {', '.join(sorted(unknown))}: there are {', '.join(self.names)}")
         return tuple(service for service in self._services if service.name in names)
 
-    def _bring_up(self, chosen: Sequence[Service]) -> list[str]:
-        """Brings services up side by side; returns the names of those that were started."""
+    def _bring_up(self, chosen: Sequence[Service]) -> None:
         started: list[Service] = []
         with ThreadPoolExecutor(len(chosen) or 1) as pool:
             futures = [pool.submit(self._ensure, service, started.append) for service in chosen]
@@ -146,7 +143,6 @@ class Stack:
             raise errors[0]
         if errors:
             raise StackError("\n".join(str(error) for error in errors))
-        return [service.name for service in started]
 
     def _ensure(self, service: Service, note_start: Callable[[Service], None]) -> None:
         site = self.site(service)
@@ -174,6 +170,7 @@ class Stack:
         note_start(service)
         running.record(site.record)
         self._await_answer(service, site, running)
+        self._progress.say(f"{service.name}: up after {time.time() - running.started_s:.1f} s")
 
     def _provide(self, service: Service) -> bool:
         """Makes the part of a service be there; returns False where the service does without and is optional."""

@@ -5,23 +5,24 @@ Exit codes: 0 done, 1 failed (the line says what to do), 3 `status`: not everyth
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from deploy.local.process import last_lines
 from deploy.local.progress import ConsoleProgress
 from deploy.local.stack import Stack
-from deploy.local.state import ServiceState, StackState, State
+from deploy.local.state import ServiceState, State
 from hcp import console, settings
 
 NOT_UP = 3
 FOLLOW_S = 0.3
-COLOUR = {State.UP: "green", State.BUSY: "yellow", State.SKIPPED: "dim"}
+COLUMNS = ("SERVICE", "STATE", "PORT", "PID", "MEMORY", "UPTIME", "URL")
+STYLES = {State.UP: "", State.BUSY: "yellow", State.SKIPPED: "dim"}
 
 
 def up(
@@ -31,11 +32,8 @@ def up(
     config = settings.load()
     with ConsoleProgress(console.err) as progress:
         state = Stack(config.home, config.parts, progress).up(only)
-    table = Table("service", "where", box=None, pad_edge=False)
-    for service in state.services:
-        if service.state is State.UP:
-            table.add_row(service.title, service.url)
-    console.out.print(table)
+    rows = [(service.title, service.url or "-") for service in state.services if service.state is State.UP]
+    _print_columns([("SERVICE", "WHERE"), *rows], ["bold", *[""] * len(rows)])
     console.say(f"settings for other programs: {config.home / 'stack.env'}")
 
 
@@ -61,7 +59,8 @@ def status(
     if as_json:
         typer.echo(json.dumps(asdict(state), default=str))
     else:
-        console.out.print(_table(state))
+        styles = [STYLES.get(service.state, "red") for service in state.services]
+        _print_columns([COLUMNS, *map(_row, state.services)], ["bold", *styles])
     if not state.is_up:
         raise typer.Exit(NOT_UP)
 
@@ -105,21 +104,21 @@ def _print(name: str, line: str, *, label: bool) -> None:
     typer.echo(f"{name:<10} {line}" if label else line)
 
 
-def _table(state: StackState) -> Table:
-    table = Table("service", "state", "port", "pid", "memory", "uptime", "url", box=None, pad_edge=False)
-    for service in state.services:
-        table.add_row(*_row(service))
-    return table
-
-
 def _row(service: ServiceState) -> tuple[str, ...]:
-    colour = COLOUR.get(service.state, "red")
     return (
         service.name,
-        f"[{colour}]{service.state}[/{colour}]",
+        service.state,
         str(service.port or "-"),
         str(service.pid or "-"),
         f"{service.memory_bytes / 1e6:.0f} MB" if service.pid else "-",
         str(timedelta(seconds=int(service.uptime_s))) if service.uptime_s is not None else "-",
         service.url or "-",
     )
+
+
+def _print_columns(rows: Sequence[Sequence[str]], styles: Sequence[str]) -> None:
+    """Prints rows below each other, never cutting an address short as a table on 80 columns would."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row, style in zip(rows, styles, strict=True):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.out.print(line.rstrip(), style=style, markup=False, soft_wrap=True)
