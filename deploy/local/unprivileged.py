@@ -38,7 +38,8 @@ def prefix(folder: Path) -> list[str]:
     command = [setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     for capabilities in (["--inh-caps=+dac_override", "--ambient-caps=+dac_override"], []):
         attempt = [*command, *capabilities]
-        if subprocess.run([*attempt, "test", "-w", folder], capture_output=True, check=False).returncode == 0:
+        # A real operation: `test -w` asks access(2), which leaves capabilities out of account.
+        if subprocess.run([*attempt, "ls", folder], capture_output=True, check=False).returncode == 0:
             return attempt
     raise PrerequisiteMissingError(
         f"PostgreSQL does not run as root and user {user.pw_name} cannot reach {folder}: "
