@@ -154,12 +154,13 @@ def snapshots(draw: st.DrawFn) -> e.AllocationSnapshot:
         options = tuple((mode, draw(mw), draw(usd)) for mode in modes[: draw(st.integers(1, 3))])
         idle = draw(st.sampled_from([0.0, 0.125]))
         parts.append(replace(asic(f"m{n}", options), idle_power_mw=idle))
-    homes = [f"g{n}" for n in range(draw(st.integers(0, 2)))]
+    homes: list[str] = [f"g{n}" for n in range(draw(st.integers(0, 2)))]
     parts.extend(gpu(home, draw(st.integers(1, 8)), unit_power_mw=draw(mw) / 8) for home in homes)
     for n in range(draw(st.integers(0, 3))):
         size, pay = draw(st.integers(1, 8)), draw(usd)
-        if homes and draw(st.booleans()):
-            parts.append(running(f"w{n}", draw(st.sampled_from(homes)), size, pay, draw(usd) / 8))
+        home = draw(st.sampled_from([None, *homes]))
+        if home is not None:
+            parts.append(running(f"w{n}", home, size, pay, draw(usd) / 8))
         else:
             parts.append(job(f"w{n}", size, pay, priority=draw(st.integers(0, 3))))
     called = draw(st.booleans())

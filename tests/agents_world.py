@@ -1,0 +1,162 @@
+"""A log of its own for the agents' tests: a private Kafka and registry, empty topics for each test, and the worker.
+
+The agents read whole topics and decide for every facility in them, so they can't share the topics of other tests.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from deploy.local.stack import Stack
+from schemas import provision
+from schemas.catalog import TOPICS, Topic, topic
+from schemas.codec import Codec
+from schemas.registry import Registry
+from streams.agents import recovery
+from tests.stack_fixture import parts_directory
+
+ROOT = Path(__file__).parent.parent
+DEADLINE_S = 60.0
+T = TypeVar("T")
+
+_RUN = """
+import sys
+from streams.app import AgentsConfig, run
+run(AgentsConfig(kafka={"bootstrap.servers": sys.argv[1]}, registry_url=sys.argv[2], group_id=sys.argv[3]))
+"""
+
+
+@dataclass(slots=True)
+class World:
+    """The log and the worker of one test."""
+
+    stack: Stack
+    environment: dict[str, str]
+    codec: Codec
+    group_id: str
+    output: Path
+    process: subprocess.Popen[bytes] | None = None
+    _producer: Producer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._producer = Producer(self.kafka)
+
+    @property
+    def kafka(self) -> dict[str, Any]:
+        """Client configuration."""
+        return {"bootstrap.servers": self.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"]}
+
+    def start(self) -> None:
+        """Starts the worker."""
+        with self.output.open("ab") as out:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-c",
+                    _RUN,
+                    self.kafka["bootstrap.servers"],
+                    self.environment["HCP_SCHEMA_REGISTRY_URL"],
+                    self.group_id,
+                ],
+                stdout=out,
+                stderr=out,
+                cwd=ROOT,
+            )
+
+    def end(self, how: signal.Signals) -> int:
+        """Sends the worker a signal and returns its exit status."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        code = self.process.wait(30)
+        self.process = None
+        return code
+
+    def send(self, *events: object) -> None:
+        """Appends events to their topics."""
+        by_class = {entry.event_class: entry for entry in TOPICS}
+        for event in events:
+            entry = by_class[type(event)]
+            key = str(getattr(event, entry.key_field))
+            self._producer.produce(entry.name, self.codec.encode(entry, event), key=key)
+        assert self._producer.flush(30) == 0
+
+    def send_raw(self, name: str, value: bytes, headers: list[tuple[str, str | bytes | None]]) -> None:
+        """Appends bytes to a topic."""
+        self._producer.produce(name, value, key="raw", headers=headers)
+        assert self._producer.flush(30) == 0
+
+    def events(self, name: str) -> list[Any]:
+        """All committed events of a topic."""
+        entry = topic(name)
+        return [self.codec.decode(entry, m.value()) for m in recovery.messages(self.kafka, entry)]
+
+    def values(self, name: str) -> list[bytes]:
+        """All committed values of a topic."""
+        return [m.value() or b"" for m in recovery.messages(self.kafka, topic(name))]
+
+    def dead_letters(self, name: str) -> list[tuple[bytes | None, dict[str, bytes | None]]]:
+        """Value and headers of a topic's dead letters."""
+        source = topic(name)
+        dead = Topic(source.dead_letter_topic, source.avsc, source.event_class, source.key_field, source.time_field)
+        found = recovery.messages(self.kafka, dead)
+        return [(m.value(), dict(m.headers() or [])) for m in found]  # type: ignore[arg-type]
+
+    def wait(self, look: Callable[[], T], until: Callable[[T], bool]) -> T:
+        """Looks until a condition holds; fails with what was seen and the worker's output where it does not."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not until(seen := look()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"not seen within {DEADLINE_S:.0f} s, but {seen!r}\n{self.output.read_text()[-3000:]}")
+            time.sleep(0.1)
+        return seen
+
+
+@pytest.fixture(scope="session")
+def agents_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A private Kafka and registry."""
+    stack = Stack(tmp_path_factory.mktemp("agents") / "home", parts=parts_directory())
+    stack.up(only=["kafka", "registry"])
+    yield stack
+    stack.down(wipe=True)
+
+
+@pytest.fixture(scope="session")
+def agents_codec(agents_stack: Stack) -> Codec:
+    """One for all tests: a registry client that is thrown away leaves its connection open until it is collected."""
+    return Codec(Registry(agents_stack.up(only=["kafka", "registry"]).environment["HCP_SCHEMA_REGISTRY_URL"]))
+
+
+@pytest.fixture
+def world(agents_stack: Stack, agents_codec: Codec, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+    """Empty topics, and a worker that is not started yet; killed at the end."""
+    environment = agents_stack.up(only=["kafka", "registry"]).environment
+    kafka = {"bootstrap.servers": environment["HCP_KAFKA_BOOTSTRAP_SERVERS"]}
+    _empty_topics(kafka)
+    provision.register_schemas(agents_codec.registry)
+    group_id = f"agents-{request.node.name}"
+    found = World(agents_stack, dict(environment), agents_codec, group_id, tmp_path / "worker.log")
+    yield found
+    if found.process is not None:
+        found.end(signal.SIGKILL)
+
+
+def _empty_topics(kafka: dict[str, Any]) -> None:
+    admin = AdminClient(dict(kafka))
+    ours = {name for entry in TOPICS for name in (entry.name, entry.dead_letter_topic)}
+    present = ours & set(admin.list_topics(timeout=30).topics)
+    for future in admin.delete_topics(sorted(present), operation_timeout=30).values() if present else ():
+        future.result(30)
+    deadline = time.monotonic() + DEADLINE_S
+    while ours & set(admin.list_topics(timeout=30).topics):
+        assert time.monotonic() < deadline, "topics are not deleted"
+        time.sleep(0.1)
+    provision.create_topics(kafka)
