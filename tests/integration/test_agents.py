@@ -93,6 +93,7 @@ def test_workload_goes_through_its_life_and_illegal_steps_are_audited(world: Wor
     for name in names:
         wait_for(name, "REQUESTED", "QUEUED")
     world.send(a.report(actions.REPORT_STARTED, "done", 20))  # not scheduled yet
+    world.wait(lambda: world.events("audit.events"), lambda seen: len(seen) == 3)
     world.send(a.price(300))
     for name in names:
         wait_for(name, "REQUESTED", "QUEUED", "SCHEDULED")
