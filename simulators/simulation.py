@@ -1,0 +1,149 @@
+"""The whole simulated operator: what it emits in the next slice of event time, given the commands it has got.
+
+Pure: no Kafka, no clock. The same seed, start and commands give the same slices.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import polars as pl
+
+from schemas import events
+from schemas.catalog import Topic, topic
+from schemas.events import CommandKind, ResourceKind
+from simulators.ambient import Ambient
+from simulators.asic import AsicFleet
+from simulators.fleet import SLICE_MS, Fleet
+from simulators.gpu import GpuFleet
+from simulators.grid import Grid
+from simulators.market import Market, Network
+from simulators.replay import Replay
+from simulators.scheduler import Scheduler
+from simulators.signal import Signals
+from simulators.site import Operator
+from simulators.timeline import HOUR_MS, to_ms
+from simulators.workload import Arrivals
+
+ASIC_TOPIC = topic("telemetry.asic")
+GPU_TOPIC = topic("telemetry.gpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event for a topic."""
+
+    topic: Topic
+    event: Any
+
+    @property
+    def key(self) -> str:
+        """The event's key."""
+        return str(getattr(self.event, self.topic.key_field))
+
+    @property
+    def at_ms(self) -> int:
+        """The event's time."""
+        return to_ms(getattr(self.event, self.topic.time_field))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What happened in [start, end): frames of readings by topic, and the other events in order of time."""
+
+    start_ms: int
+    end_ms: int
+    readings: tuple[tuple[Topic, pl.DataFrame], ...]
+    entries: tuple[Entry, ...]
+
+
+class Simulation:
+    """The operator from `start_ms` on (a multiple of SLICE_MS). `is_new` says that the log is empty before it."""
+
+    def __init__(
+        self, operator: Operator, seed: int, start_ms: int, *, is_new: bool = True, replay: Replay | None = None
+    ) -> None:
+        if start_ms % SLICE_MS:
+            raise ValueError(f"a simulation starts at a multiple of {SLICE_MS} ms, got {start_ms}")
+        self.now_ms = start_ms
+        self._start_ms = start_ms
+        self._is_new = is_new
+        self._operator = operator
+        ambients = {
+            facility_id: Ambient(climate, seed, facility_id) for facility_id, climate in operator.climates.items()
+        }
+        self.asics = AsicFleet(Fleet(operator.groups(ResourceKind.ASIC), seed, "asic"), ambients, seed, start_ms)
+        self.gpus = GpuFleet(Fleet(operator.groups(ResourceKind.GPU), seed, "gpu"), ambients, seed)
+        self.scheduler = Scheduler(self.gpus, seed)
+        self._market = Market(seed)
+        self._network = Network(seed)
+        self._grid = Grid([facility.settlement_point for facility in operator.facilities], seed, replay)
+        self._signals = Signals(operator.facilities, seed)
+        self._arrivals = Arrivals(operator, self._market, seed)
+
+    def master_data(self) -> Iterator[Entry]:
+        """Yields the master data, as it is published at every start."""
+        for facility in self._operator.facilities:
+            yield Entry(topic("registry.facilities"), facility)
+        for resource in self._operator.resources:
+            yield Entry(topic("registry.resources"), resource)
+        for customer in self._operator.customers:
+            yield Entry(topic("registry.customers"), customer)
+
+    def restore(self, commands: Iterable[events.AllocationCommand], requests: Iterable[events.WorkloadRequest]) -> None:
+        """Takes up the set-points and workloads that the log describes: of a group's commands the newest holds.
+
+        A set-point is not undone when its command expires (that is only the end of the time to carry it out), so the
+        newest one holds whether or not it has expired since.
+        """
+        commands = list(commands)
+        for command in commands:
+            if command.kind is CommandKind.SET_POWER_MODE and command.power_mode is not None:
+                self.asics.set_mode(command.resource_group_id, command.power_mode)
+        self.asics.settle(self.now_ms)
+        self.scheduler.restore(commands, requests, self.now_ms)
+
+    def obey(self, command: events.AllocationCommand) -> bool:
+        """Carries out a command from now on; returns whether it did (not one that is expired, repeated or unknown)."""
+        if command.kind is not CommandKind.SET_POWER_MODE:
+            return self.scheduler.obey(command, self.now_ms)
+        if command.power_mode is None or to_ms(command.expires_at) <= self.now_ms:
+            return False
+        return self.asics.set_mode(command.resource_group_id, command.power_mode)
+
+    def advance(self) -> Slice:
+        """Simulates the next SLICE_MS and returns what happened."""
+        start_ms, end_ms = self.now_ms, self.now_ms + SLICE_MS
+        is_opening = self._is_new and start_ms == self._start_ms
+        found = chain(self._opening(start_ms) if is_opening else (), self._events(start_ms, end_ms))
+        timed = [(entry.at_ms, number, entry) for number, entry in enumerate(found)]
+        entries = tuple(entry for _, _, entry in sorted(timed, key=itemgetter(0, 1)))
+        for entry in entries:
+            if isinstance(entry.event, events.WorkloadRequest):
+                self.scheduler.learn(entry.event)
+        readings = ((ASIC_TOPIC, self.asics.readings(start_ms)), (GPU_TOPIC, self.gpus.readings(start_ms)))
+        self.now_ms = end_ms
+        return Slice(start_ms, end_ms, readings, entries)
+
+    def _events(self, start_ms: int, end_ms: int) -> Iterator[Entry]:
+        since_ms = self._start_ms if self._is_new else 0
+        yield from _entries("market.ticks", self._market.ticks(start_ms, end_ms))
+        yield from _entries("network.stats", self._network.blocks(start_ms, end_ms))
+        yield from _entries("grid.prices", self._grid.prices(start_ms, end_ms))
+        yield from _entries("grid.signals", self._signals.signals(start_ms, end_ms, since_ms))
+        yield from _entries("workloads.requests", self._arrivals.submissions(start_ms, end_ms))
+        yield from _entries("workloads.requests", self.scheduler.reports(start_ms, end_ms))
+
+    def _opening(self, start_ms: int) -> Iterator[Entry]:
+        # What is known already when the log begins: the newest block, day-ahead prices, and a queue of workloads.
+        blocks = list(self._network.blocks(start_ms - 6 * HOUR_MS, start_ms))
+        yield from _entries("network.stats", blocks[-1:])
+        yield from _entries("grid.prices", self._grid.opening(start_ms))
+        yield from _entries("workloads.requests", self._arrivals.opening(start_ms))
+
+
+def _entries(name: str, found: Iterable[object]) -> Iterator[Entry]:
+    target = topic(name)
+    return (Entry(target, event) for event in found)
