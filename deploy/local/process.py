@@ -26,7 +26,7 @@ LOG_LIMIT_BYTES = 16 << 20
 INHERITED = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
 # Children of this process, kept so that they can be reaped; the record on disk is what other commands use.
-_children: dict[int, subprocess.Popen[bytes]] = {}
+_children: dict[int, "_Detached"] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +103,20 @@ class Process:
         return not left
 
 
+class _Detached(subprocess.Popen[bytes]):
+    """A child that is meant to outlive us."""
+
+    def __del__(self) -> None:
+        """Says nothing; Popen warns here that the process still runs."""
+
+
 def spawn(argv: Sequence[str], *, directory: Path, log: Path, environment: Mapping[str, str]) -> Process:
     """Starts `argv` detached from the terminal, in `directory`, output appended to `log`. Raises OSError."""
     if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     with log.open("ab") as output:
-        child = subprocess.Popen(
+        child = _Detached(
             argv,
             cwd=directory,
             env={**inherited, "TZ": "UTC", **environment},

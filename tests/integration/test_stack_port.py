@@ -1,0 +1,33 @@
+"""Ports: free, stable, outside the range of outgoing connections, and a clear word when one is taken."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from deploy.local.error import PortTakenError
+from deploy.local.port import FIRST, LAST, free_port, is_free, require_free
+
+
+def test_home_gets_the_same_free_port_for_the_same_service(tmp_path: Path) -> None:
+    port = free_port(tmp_path, "kafka", ())
+    assert FIRST <= port < LAST
+    assert free_port(tmp_path, "kafka", ()) == port
+
+
+def test_port_that_is_promised_to_another_service_is_not_chosen(tmp_path: Path) -> None:
+    port = free_port(tmp_path, "kafka", ())
+    assert free_port(tmp_path, "kafka", (port,)) != port
+
+
+def test_taken_port_is_told_with_service_holder_and_mend(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        port = stranger.getsockname()[1]
+        assert not is_free(port)
+        with pytest.raises(PortTakenError) as caught:
+            require_free(port, "kafka", tmp_path / "stack.json")
+    assert (caught.value.port, caught.value.service) == (port, "kafka")
+    message = str(caught.value)
+    for word in (f"port {port}", "kafka", f"process {os.getpid()}", "stop that process", "stack.json"):
+        assert word in message
