@@ -130,9 +130,11 @@ def agents_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def agents_codec(agents_stack: Stack) -> Codec:
+def agents_codec(agents_stack: Stack) -> Iterator[Codec]:
     """One for all tests: a registry client that is thrown away leaves its connection open until it is collected."""
-    return Codec(Registry(agents_stack.up(only=["kafka", "registry"]).environment["HCP_SCHEMA_REGISTRY_URL"]))
+    registry = Registry(agents_stack.up(only=["kafka", "registry"]).environment["HCP_SCHEMA_REGISTRY_URL"])
+    yield Codec(registry)
+    registry._client.close()
 
 
 @pytest.fixture

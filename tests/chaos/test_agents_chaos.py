@@ -4,6 +4,8 @@ import random
 import signal
 import time
 from collections import defaultdict
+from functools import partial
+from operator import eq
 
 import pytest
 
@@ -29,14 +31,17 @@ def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World, see
     world.start()
     sent = 1
     while sent < INTERVALS:
+        if chance.random() < 0.7:
+            # Mostly a worker that decides is killed, sometimes one that starts or recovers.
+            world.wait(lambda: len(world.values("allocations.decisions")), partial(eq, sent))
         for _ in range(min(chance.randint(3, 8), INTERVALS - sent)):
             moment = sent * 300
-            world.send(a.tick(moment), a.gpu_tick(moment), a.window(moment), a.price(moment, chance.uniform(20, 150)))
+            world.send(a.tick(moment), a.window(moment), a.price(moment, chance.uniform(20, 150)))
             world.send(a.submit(f"wl-{sent}", moment + 5, gpus=chance.choice([2, 4, 8])))
             sent += 1
             time.sleep(chance.uniform(0, 0.3))
-        # Between starting, recovering, reading, solving and writing: wherever it is.
-        time.sleep(chance.uniform(0, 4))
+        # Between reading, solving and writing: wherever it is.
+        time.sleep(chance.uniform(0, 0.5))
         world.end(signal.SIGKILL)
         world.start()
     last = a.at((INTERVALS - 1) * 300)
