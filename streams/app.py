@@ -262,7 +262,7 @@ def _app(agents: Agents) -> faust.App:
         key_serializer="raw",
         value_serializer="raw",
         consumer_auto_offset_reset="earliest",
-        # A static member: a restarted worker has its partitions at once, where a new one waits for the old one's session.
+        # A static member: a restarted worker has its partitions at once; a new one waits for the old session.
         consumer_group_instance_id=f"{config.group_id}-{config.instance}",
     )
     app.agents_owner = agents
