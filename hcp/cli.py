@@ -10,12 +10,13 @@ import typer
 
 from deploy.local.error import StackError
 from hcp import console
-from hcp.commands import decision, schema, stack
+from hcp.commands import decision, schema, simulate, stack
 from hcp.settings import SettingsError
 from schemas.catalog import UnknownTopicError
 from schemas.codec import CodecError
 from schemas.provision import ProvisionError
 from schemas.registry import RegistryError
+from simulators.error import SimulatorError
 
 EXPECTED: tuple[type[Exception], ...] = (
     SettingsError,
@@ -24,6 +25,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     UnknownTopicError,
     CodecError,
     StackError,
+    SimulatorError,
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
@@ -31,6 +33,7 @@ app.add_typer(schema.app, name="schemas")
 for verb in (stack.up, stack.down, stack.status, stack.logs):
     app.command()(verb)
 app.command()(decision.explain)
+app.command()(simulate.simulate)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
+from simulators.error import SimulatorError
 from simulators.timeline import to_ms
 
 HUB_AVERAGE = "HB_HUBAVG"
@@ -31,7 +32,7 @@ _REAL_TIME_SUFFIXES = ("_rtm_usd_per_mwh", "_usd_per_mwh", "_usd_mwh")
 _POOL_COLUMN = "pool_price_cad_per_mwh"
 
 
-class ReplayError(Exception):
+class ReplayError(SimulatorError):
     """The file can't be replayed; the message says what was found and what was expected."""
 
 

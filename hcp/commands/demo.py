@@ -1,9 +1,7 @@
 """`hcp demo`: the whole system on this machine, with a live view, from nothing."""
 
-import re
 import signal
 import time
-from datetime import timedelta
 from pathlib import Path
 
 import typer
@@ -12,6 +10,7 @@ from rich.live import Live
 
 from hcp import console, live_view, settings, summary, worker_metrics
 from hcp.commands import database, stack
+from hcp.duration import parse_duration
 from hcp.stream_tail import StreamTail
 from hcp.worker_process import Workers, WorkerSpec
 from schemas import provision
@@ -20,17 +19,7 @@ from schemas.registry import Registry
 _DRAIN_S = 60.0
 _TICK_S = 1.0
 _LINE_EVERY_S = 5.0
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, None: 1}
 _SIMULATOR = "simulator"
-
-
-def parse_duration(text: str) -> timedelta:
-    """Returns `90`, `60s`, `5m` or `1h` as a duration. Raises typer.BadParameter."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise typer.BadParameter(f"expected a duration such as 60s, 5m or 1h, got {text!r}")
-    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
 
 
 def demo(

@@ -1,0 +1,118 @@
+"""`hcp simulate`: an operator's devices, markets and customers as events, in the foreground; it obeys the commands."""
+
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import typer
+
+from hcp import console, settings
+from hcp.duration import parse_duration
+from schemas import metric
+from simulators import replay as recorded
+from simulators.run import Listener, Progress, SimulationConfig, run
+
+_LINE_EVERY = 10
+
+
+def simulate(  # noqa: PLR0917 - typer reads options from the parameters
+    miners: int = typer.Option(2000, min=0, help="ASICs in the fleet."),
+    gpus: int = typer.Option(200, min=0, help="GPUs in the fleet."),
+    speed: float = typer.Option(60.0, min=0, help="Event time over wall time; 0 is as fast as it goes."),
+    seed: int | None = typer.Option(None, min=0, help="Another seed, another history.  [default: HCP_SEED]"),
+    start: str | None = typer.Option(
+        None, help="First event time, ISO 8601; it may then pass the wall clock.  [default: 24 h ago, or the log's end]"
+    ),
+    until: str | None = typer.Option(None, help="Event time to stop at, ISO 8601."),
+    duration: str | None = typer.Option(None, "--for", help="Stop by itself after this long: 60s, 5m, 1h."),
+    replay: Path | None = typer.Option(  # noqa: B008 - typer's way
+        None, exists=True, dir_okay=False, help="CSV of recorded real-time prices in place of simulated ones."
+    ),
+    replay_time: str | None = typer.Option(None, help="Its column with the start of the interval."),
+    replay_price: str | None = typer.Option(None, help="Its column with the price of a MWh."),
+    replay_point: str | None = typer.Option(None, help="Settlement point that the prices are for, e.g. HB_WEST."),
+    replay_fx: float | None = typer.Option(None, help="USD for one unit of the file's money, e.g. 0.72 for CAD."),
+) -> None:
+    """Simulate fleets, market, grid and workloads; start again to go on where the log ends. Ctrl-C stops it cleanly."""
+    config = settings.load()
+    simulation = SimulationConfig(
+        kafka=config.kafka_client_config(),
+        registry_url=config.schema_registry_url,
+        miners=miners,
+        gpus=gpus,
+        speed=speed,
+        seed=config.seed if seed is None else seed,
+        start=_time("--start", start),
+        end=_time("--until", until),
+        replay=_replay(replay, recorded.Columns(replay_time, replay_price, replay_point, replay_fx)),
+    )
+    seconds = parse_duration(duration).total_seconds() if duration else None
+    try:
+        port = metric.serve(config.metrics_host, config.metrics_port)
+    except OSError as error:
+        console.fail(f"metrics port {config.metrics_port} can't be used ({error}): set HCP_METRICS_PORT, 0 takes any")
+        raise typer.Exit(1) from error
+    console.say(f"simulator: metrics on http://{config.metrics_host}:{port}/metrics")
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    timer = threading.Timer(seconds, stop.set) if seconds is not None else None
+    if timer is not None:
+        timer.start()
+    try:
+        delivered = run(simulation, stop, Listener(progress=_Line(), notice=console.say))
+    finally:
+        if timer is not None:
+            timer.cancel()
+    console.say(f"simulator: stopped, {delivered} events delivered")
+
+
+class _Line:
+    """The progress line: rewritten in place on a terminal, every ten seconds or so elsewhere."""
+
+    def __init__(self) -> None:
+        self._told = 0
+
+    def __call__(self, progress: Progress) -> None:
+        lost = f", {progress.failed} refused" if progress.failed else ""
+        text = (
+            f"{progress.event_time:%Y-%m-%d %H:%M:%S} UTC  {progress.events_per_s:,.0f} events/s  "
+            f"{progress.speed:.1f}x  {progress.events:,} events, {progress.waiting:,} waiting{lost}"
+        )
+        self._told += 1
+        if console.err.is_terminal:
+            console.err.print(f"\r\x1b[K{text}", end="", markup=False, soft_wrap=True)
+        elif self._told % _LINE_EVERY == 1:
+            console.say(text)
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    def request_stop(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, request_stop)
+    signal.signal(signal.SIGINT, request_stop)
+
+
+def _time(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: expected an ISO 8601 time, got {text!r}") from error
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _replay(file: Path | None, columns: recorded.Columns) -> recorded.Replay | None:
+    if file is None:
+        return None
+    found = recorded.read(file, columns)
+    for line in recorded.bad_row_lines(found.bad_rows):
+        console.say(f"{file.name}: {line}")
+    for point, prices in sorted(found.series.items()):
+        console.say(f"{file.name}: {len(prices)} prices of {point}, every {prices[0].interval_ms // 60_000} min")
+    if found.bad_rows or found.blanks:
+        console.say(f"{file.name}: {len(found.bad_rows)} bad values and {found.blanks} blank ones are left out")
+    return found

@@ -1,0 +1,231 @@
+"""Runs a simulation against Kafka: paced by the clock, fed by commands, until it is stopped or has reached its end.
+
+Start, in this order: 1. wait for broker and registry; 2. find where the log ends and start behind it, so that event
+time never goes back; 3. take up set-points and workloads from the control topics; 4. publish the master data; 5. go on
+slice by slice. Stop: deliver what was handed over, then close.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from confluent_kafka import KafkaException
+
+from schemas import events, metric
+from schemas.registry import Registry, RegistryUnavailableError
+from simulators.clock import Clock, Pace, SystemWall, Wall, default_start_ms
+from simulators.error import ConfigurationError, DeliveryError
+from simulators.feed import Feed
+from simulators.fleet import SLICE_MS
+from simulators.outlet import WORKER, Outlet
+from simulators.replay import Replay
+from simulators.simulation import Simulation
+from simulators.site import operator
+from simulators.timeline import ceiling, floor, to_datetime, to_ms
+
+_POLL_S = 0.25
+_RETRY_S = 2.0
+_PROGRESS_S = 1.0
+_FLUSH_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationConfig:
+    """What to simulate and where to.
+
+    `speed` is event time over wall time, 0 for as fast as it goes. `start` lets event time pass the wall clock; without
+    it (and without a replay, which starts where its file does) the simulation begins 24 h in the past. `end` is the
+    event time to stop at. `kafka` has librdkafka's names. Raises ConfigurationError.
+    """
+
+    kafka: Mapping[str, Any]
+    registry_url: str
+    miners: int = 2000
+    gpus: int = 200
+    speed: float = 60.0
+    seed: int = 1
+    start: datetime | None = None
+    end: datetime | None = None
+    replay: Replay | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the values against each other."""
+        if not (0 <= self.speed < float("inf")):
+            raise ConfigurationError(f"the speed must be zero or more, got {self.speed}")
+        if self.miners < 0 or self.gpus < 0 or self.miners + self.gpus == 0:
+            raise ConfigurationError(f"a fleet needs a device, got {self.miners} miners and {self.gpus} GPUs")
+        if self.seed < 0:
+            raise ConfigurationError(f"the seed must be zero or more, got {self.seed}")
+        for name, at in (("start", self.start), ("end", self.end)):
+            if at is not None and at.tzinfo is None:
+                raise ConfigurationError(f"the {name} needs its zone, e.g. 2026-01-01T00:00:00Z, got {at}")
+            if at is not None and to_ms(at) < 0:
+                raise ConfigurationError(f"the {name} lies before 1970: {at}")
+
+    @property
+    def may_lead(self) -> bool:
+        """Whether event time may pass the wall clock."""
+        return self.start is not None or self.replay is not None
+
+    @property
+    def end_ms(self) -> int | None:
+        """Event time to stop at: the given one or the replay's, whichever is first; None for no end."""
+        ends = [to_ms(self.end)] if self.end is not None else []
+        if self.replay is not None:
+            ends.append(self.replay.end_ms)
+        return min(ends, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How it goes: event time, events handed over, their rate and the speed of the last second, events in the queue."""
+
+    event_time: datetime
+    events: int
+    events_per_s: float
+    speed: float
+    waiting: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told: `progress` about once a second, `notice` of what a person should know. Both default to nobody."""
+
+    progress: Callable[[Progress], None] = lambda _: None
+    notice: Callable[[str], None] = lambda _: None
+
+
+def run(
+    config: SimulationConfig, stop: threading.Event, listener: Listener | None = None, wall: Wall | None = None
+) -> int:
+    """Simulates until `stop` is set or the end is reached; returns how many events were delivered.
+
+    A broker or registry that is away is waited for. Raises SimulatorError, and RegistryError where a schema is not
+    registered.
+    """
+    return _Run(config, stop, listener or Listener(), wall or SystemWall()).run()
+
+
+class _Run:
+    """One run: its parts, and what it was told."""
+
+    def __init__(self, config: SimulationConfig, stop: threading.Event, listener: Listener, wall: Wall) -> None:
+        self._config = config
+        self._stop = stop
+        self._listener = listener
+        self._wall = wall
+        registry = Registry(config.registry_url)
+        self._feed = Feed(config.kafka, registry)
+        self._outlet = Outlet(config.kafka, registry)
+
+    def run(self) -> int:
+        try:
+            simulation = self._started()
+            if simulation is None:
+                return 0
+            self._outlet.send_entries(tuple(simulation.master_data()), self._stop)
+            self._loop(simulation)
+            self._outlet.flush(_FLUSH_S)
+            if self._outlet.failed:
+                raise DeliveryError(f"the broker refused {self._outlet.failed} of {self._outlet.sent} events")
+            return self._outlet.sent
+        finally:
+            self._outlet.discard()
+            self._feed.close()
+
+    def _started(self) -> Simulation | None:
+        """Returns the simulation as the log allows it, once broker and registry answer; None where stopped before."""
+        is_told = False
+        while not self._stop.is_set():
+            try:
+                simulation = self._prepared()
+            except (KafkaException, RegistryUnavailableError) as error:
+                name = "kafka" if isinstance(error, KafkaException) else "registry"
+                metric.DEPENDENCY_UP.labels(WORKER, name).set(0)
+                if not is_told:
+                    self._listener.notice(f"{name} does not answer ({error}); waiting for it")
+                    is_told = True
+                self._wall.wait(_RETRY_S, self._stop)
+                continue
+            for name in ("kafka", "registry"):
+                metric.DEPENDENCY_UP.labels(WORKER, name).set(1)
+            return simulation
+        return None
+
+    def _prepared(self) -> Simulation:
+        config, feed = self._config, self._feed
+        feed.require_topics()
+        self._outlet.learn_schemas()
+        newest_ms = feed.newest_event_ms(None if config.may_lead else self._wall.now_ms())
+        start_ms = floor(self._wanted_start_ms(), SLICE_MS)
+        if newest_ms is not None and (newest_ms >= start_ms or not config.may_lead):
+            start_ms = ceiling(newest_ms + 1, SLICE_MS)
+            self._listener.notice(f"the log holds events until {_words(newest_ms)}: going on from there")
+        end_ms = config.end_ms
+        if end_ms is not None and start_ms >= end_ms:
+            raise ConfigurationError(
+                f"nothing to simulate: the end is {_words(end_ms)}, and event time, which never goes back, is at "
+                f"{_words(start_ms)}; `hcp down --wipe` empties the log"
+            )
+        fleet = operator(config.miners, config.gpus, start_ms)
+        simulation = Simulation(fleet, config.seed, start_ms, is_new=newest_ms is None, replay=config.replay)
+        backlog = feed.backlog()
+        simulation.restore(backlog.commands, backlog.requests)
+        self._listener.notice(f"event time starts at {_words(start_ms)}")
+        return simulation
+
+    def _wanted_start_ms(self) -> int:
+        config = self._config
+        if config.start is not None:
+            return to_ms(config.start)
+        return config.replay.start_ms if config.replay is not None else default_start_ms(self._wall.now_ms())
+
+    def _loop(self, simulation: Simulation) -> None:
+        end_ms = self._config.end_ms
+        clock = Clock(Pace(self._config.speed, self._config.may_lead), simulation.now_ms, self._wall)
+        meter = _Meter(self._wall, simulation.now_ms)
+        while not self._stop.is_set() and (end_ms is None or simulation.now_ms + SLICE_MS <= end_ms):
+            self._outlet.poll()
+            progress = meter.progress(simulation.now_ms, self._outlet)
+            if progress is not None:
+                self._listener.progress(progress)
+            due_ms = simulation.now_ms + SLICE_MS
+            if not clock.is_due(due_ms):
+                clock.wait_until(due_ms, self._stop, _POLL_S)
+                continue
+            for event in self._feed.poll():
+                match event:
+                    case events.AllocationCommand():
+                        simulation.obey(event)
+                    case events.WorkloadRequest():
+                        simulation.scheduler.learn(event)
+            self._outlet.send(simulation.advance(), self._stop)
+            clock.advanced(simulation.now_ms)
+
+
+class _Meter:
+    """Speed and rate since it was last asked, about once a second."""
+
+    def __init__(self, wall: Wall, at_ms: int) -> None:
+        self._wall = wall
+        self._last = (wall.monotonic_s(), at_ms, 0)
+
+    def progress(self, at_ms: int, outlet: Outlet) -> Progress | None:
+        """Returns how it goes, None where less than a second has passed since it last did."""
+        now_s = self._wall.monotonic_s()
+        last_s, last_ms, last_sent = self._last
+        elapsed_s = now_s - last_s
+        if elapsed_s < _PROGRESS_S:
+            return None
+        self._last = (now_s, at_ms, outlet.sent)
+        speed = (at_ms - last_ms) / 1000 / elapsed_s
+        metric.SIMULATED_SPEED.set(speed)
+        rate = (outlet.sent - last_sent) / elapsed_s
+        return Progress(to_datetime(at_ms), outlet.sent, rate, speed, outlet.waiting, outlet.failed)
+
+
+def _words(at_ms: int) -> str:
+    return f"{to_datetime(at_ms):%Y-%m-%d %H:%M:%S} UTC"
