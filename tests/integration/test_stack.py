@@ -42,21 +42,19 @@ def test_killed_broker_has_every_acknowledged_record(stack: RunningStack, topic_
     assert found == values
 
 
-def test_killed_registry_gives_every_schema_its_old_id(stack: RunningStack, topic_name: Callable[[str], str]) -> None:
-    def ids() -> dict[str, int]:
-        with SchemaRegistryClient({"url": stack.registry_url}) as client:  # a new one: it keeps what it has seen
-            return {subject: client.register_schema(subject, schema) for subject, schema in schemas.items()}
-
-    schemas = {}
-    for number in range(5):
-        name = topic_name("kept")
-        record = f'{{"type":"record","name":"R{number}","namespace":"n{name.rpartition(".")[0]}","fields":[]}}'
-        schemas[f"{name}-value"] = Schema(record.replace("-", "_").replace("nkept.", "n"), "AVRO")
-    before = ids()
-    # At once: what the registry has confirmed must be on the disk.
-    stack.kill("registry")
+def test_killed_registry_has_every_confirmed_schema(stack: RunningStack, topic_name: Callable[[str], str]) -> None:
+    # Names without regard to the rest: the registry takes equal schemas for one.
+    subjects = [topic_name("kept") for _ in range(3)]
+    record = '{{"type":"record","name":"R{}","namespace":"kept.schemas","fields":[]}}'
+    before = {}
+    with SchemaRegistryClient({"url": stack.registry_url}) as client:
+        for number, subject in enumerate(subjects):
+            before[subject] = client.register_schema(subject, Schema(record.format(number), "AVRO"))
+        # At once: an id that was given out may be in a record already, and must never name another schema.
+        stack.kill("registry")
     stack.up()
-    assert ids() == before
+    with SchemaRegistryClient({"url": stack.registry_url}) as client:
+        assert {subject: client.get_latest_version(subject).schema_id for subject in subjects} == before
 
 
 @pytest.mark.parametrize("name", ["postgres", "timescale"])
