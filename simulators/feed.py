@@ -52,6 +52,8 @@ class Feed:
                 "enable.auto.offset.store": False,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
+                # How long an empty fetch stays at the broker, and so how long it takes to see the end of a log.
+                "fetch.wait.max.ms": 100,
                 "log_level": 3,
             }
         )
@@ -75,14 +77,13 @@ class Feed:
 
         Events after `not_after_ms`, where it is given, are not ours: somebody dated them ahead of the wall clock.
         """
-        newest: int | None = None
-        for name in _PACED_TOPICS:
-            entry = topic(name)
-            for partition in range(entry.partitions):
-                for at_ms in self._last_times(entry, partition):
-                    if (not_after_ms is None or at_ms <= not_after_ms) and (newest is None or at_ms > newest):
-                        newest = at_ms
-        return newest
+        ends = [self._near_end(topic(name), p) for name in _PACED_TOPICS for p in range(topic(name).partitions)]
+        filled = [end for end in ends if end is not None]
+        if not filled:
+            return None
+        self._consumer.assign(filled)
+        times = [to_ms(getattr(event, topic(name).time_field)) for name, event in self._until_end(len(filled))]
+        return max((at_ms for at_ms in times if not_after_ms is None or at_ms <= not_after_ms), default=None)
 
     def backlog(self) -> Backlog:
         """Returns all of the control topics up to their present end; `poll` goes on from there."""
@@ -133,12 +134,9 @@ class Feed:
                 else:
                     raise KafkaException(error)
 
-    def _last_times(self, entry: Topic, partition: int) -> list[int]:
+    def _near_end(self, entry: Topic, partition: int) -> TopicPartition | None:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(entry.name, partition), _TIMEOUT_S)
-        if high <= low:
-            return []
-        self._consumer.assign([TopicPartition(entry.name, partition, max(low, high - _LOOK_BACK))])
-        return [to_ms(getattr(event, entry.time_field)) for _, event in self._until_end(1)]
+        return TopicPartition(entry.name, partition, max(low, high - _LOOK_BACK)) if high > low else None
 
     def _decoded(self, message: Message) -> Iterator[tuple[str, Any]]:
         name = str(message.topic())
