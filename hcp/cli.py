@@ -10,7 +10,8 @@ import typer
 
 from deploy.local.error import StackError
 from hcp import console
-from hcp.commands import decision, schema, simulate, stack
+from hcp.commands import decision, event, schema, simulate, stack
+from hcp.event_log import LogError
 from hcp.settings import SettingsError
 from schemas.catalog import UnknownTopicError
 from schemas.codec import CodecError
@@ -26,6 +27,8 @@ EXPECTED: tuple[type[Exception], ...] = (
     CodecError,
     StackError,
     SimulatorError,
+    event.ProduceError,
+    LogError,
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
@@ -34,6 +37,8 @@ for verb in (stack.up, stack.down, stack.status, stack.logs):
     app.command()(verb)
 app.command()(decision.explain)
 app.command()(simulate.simulate)
+app.command()(event.produce)
+app.command()(event.tail)
 
 
 def main() -> None:

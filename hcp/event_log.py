@@ -1,0 +1,138 @@
+"""The newest messages of a topic, and those that come: what `hcp tail` shows."""
+
+import contextlib
+import json
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from schemas.catalog import Topic
+from schemas.codec import Codec, UndecodableError, to_json
+
+_TIMEOUT_S = 10.0
+_SHORT_S = 0.1
+_BATCH = 1000
+_PARTITION_EOF = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's local codes have no other name
+_TIMED_OUT = KafkaError._TIMED_OUT  # noqa: SLF001
+
+
+class LogError(Exception):
+    """The topic can't be read; the message says why and what to do."""
+
+
+class EventLog:
+    """Reads one topic, or its dead letters, without a consumer group."""
+
+    def __init__(self, kafka: Mapping[str, Any], name: str) -> None:
+        self._name = name
+        self._consumer = Consumer(
+            {
+                **kafka,
+                "group.id": "hcp-tail",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 100,
+                "log_level": 3,
+            }
+        )
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._consumer.close()
+
+    def newest(self, count: int, key: str | None) -> list[Message]:
+        """Returns the newest messages (of a key) over all partitions, in order of their Kafka time.
+
+        With a key the whole topic is read. Raises LogError.
+        """
+        try:
+            starts = self._starts(count if key is None else None)
+            self._consumer.assign(starts)
+            kept = list(self._until_end(len(starts), key, count))
+        except KafkaException as error:
+            raise LogError(f"{self._name} cannot be read: {error}; is the stack up (`hcp status`)?") from error
+        # Stable: messages of one partition stay in order of the log.
+        kept.sort(key=lambda message: message.timestamp()[1])
+        return kept[len(kept) - min(count, len(kept)) :]
+
+    def following(self, key: str | None) -> Iterator[Message | None]:
+        """Yields messages that come after `newest`, None about every tenth of a second without one."""
+        while True:
+            for message in self._consumer.consume(_BATCH, _SHORT_S):
+                if message.error() is None and _has_key(message, key):
+                    yield message
+            yield None
+
+    def _starts(self, count: int | None) -> list[TopicPartition]:
+        found = self._consumer.list_topics(self._name, timeout=_TIMEOUT_S).topics[self._name]
+        if found.error is not None:
+            raise LogError(f"there is no topic {self._name}: `hcp schemas register` creates the topics of the contract")
+        starts = []
+        for partition in found.partitions:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._name, partition), _TIMEOUT_S)
+            # Transactions leave markers in the log: a few more offsets than messages.
+            first = low if count is None else max(low, high - 2 * count - 10)
+            starts.append(TopicPartition(self._name, partition, first))
+        return starts
+
+    def _until_end(self, partitions: int, key: str | None, count: int) -> Iterator[Message]:
+        kept: dict[int, deque[Message]] = {}
+        ended = 0
+        idle_s = 0.0
+        while ended < partitions:
+            messages = self._consumer.consume(_BATCH, _SHORT_S)
+            idle_s = 0.0 if messages else idle_s + _SHORT_S
+            if idle_s > _TIMEOUT_S:
+                raise KafkaException(KafkaError(_TIMED_OUT))
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    if _has_key(message, key):
+                        kept.setdefault(message.partition() or 0, deque(maxlen=count)).append(message)
+                elif error.code() == _PARTITION_EOF:
+                    ended += 1
+                else:
+                    raise KafkaException(error)
+        for partition in sorted(kept):
+            yield from kept[partition]
+
+
+def line(message: Message, topic: Topic, codec: Codec) -> str:
+    """Returns the message as a line of JSON: the event, or where it stands and why it is none."""
+    try:
+        return to_json(codec.decode(topic, message.value()))
+    except UndecodableError as error:
+        return json.dumps({**_place(message), "error": str(error), "value_hex": _hex(message.value())})
+
+
+def dead_letter_line(message: Message, topic: Topic, codec: Codec) -> str:
+    """Returns a dead letter as a line of JSON: its place, headers, the event where the bytes are one, and the bytes."""
+    event = None
+    with contextlib.suppress(UndecodableError):
+        event = json.loads(to_json(codec.decode(topic, message.value())))
+    headers = [[str(header[0]), _text(header[1])] for header in message.headers() or ()]
+    return json.dumps({**_place(message), "headers": headers, "event": event, "value_hex": _hex(message.value())})
+
+
+def _place(message: Message) -> dict[str, object]:
+    return {
+        "topic": message.topic(),
+        "partition": message.partition(),
+        "offset": message.offset(),
+        "key": _text(message.key()),
+    }
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+
+
+def _hex(value: str | bytes | None) -> str | None:
+    return (value.encode() if isinstance(value, str) else value).hex() if value is not None else None
+
+
+def _has_key(message: Message, key: str | None) -> bool:
+    return key is None or _text(message.key()) == key
