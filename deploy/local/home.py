@@ -107,4 +107,4 @@ class Home:
         if error.errno in NO_SPACE:
             return StackError(f"the disk of {self.path} is full: free some space, or choose another with HCP_HOME")
         place = error.filename or self.path
-        return StackError(f"{place}: {error.strerror or error}: make it writable, or choose another with HCP_HOME")
+        return StackError(f"{place} cannot be written: make it writable, or choose another with HCP_HOME")

@@ -128,12 +128,15 @@ class Stack:
         with ThreadPoolExecutor(len(chosen) or 1) as pool:
             futures = [pool.submit(self._ensure, service, started.append) for service in chosen]
             try:
-                wait(futures)
+                # Not one long wait: an interrupt may be handed to a thread of some library, and wakes only a pause.
+                while wait(futures, timeout=POLL_S).not_done:
+                    pass
             except KeyboardInterrupt:
                 self._progress.cancel()
                 wait(futures)
                 for service in started:
                     self._stop(service)
+                self._progress.say("interrupted: what this start had started is stopped again")
                 raise
         errors = [error for future in futures if (error := future.exception()) is not None]
         unexpected = [error for error in errors if not isinstance(error, StackError)]
