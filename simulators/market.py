@@ -22,8 +22,8 @@ BTC_TICK_MS = MINUTE_MS
 GPU_TICK_MS = 5 * MINUTE_MS
 
 _BTC_LEVEL_USD = 108_000.0
-# A year's volatility of 45 % (realised, 2024-2025), as a path that forgets over 60 days: over days it is a random walk.
-_BTC_MEMORY_D = 60
+# A year's volatility of 45 % (realised, 2024-2025), as a path that forgets over 30 days: over days it is a random walk.
+_BTC_MEMORY_D = 30
 _BTC_YEARLY_VOLATILITY = 0.45
 _GPU_LEVEL_USD = 2.20
 _GPU_MEMORY_D = 3

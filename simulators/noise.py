@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BLOCK = 1024
-# Past 8 time constants a shock has decayed to 0.03 % of itself: too little to see where a path is cut.
-_MEMORY = 8
+# Past 6 time constants a shock has decayed to 0.25 % of itself: too little to see where a path is cut.
+_MEMORY = 6
 
 
 class Noise:

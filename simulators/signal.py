@@ -50,7 +50,7 @@ class Signals:
 
     def _draw(self, facility: events.Facility, block: int) -> _Call | None:
         rng = self._noise[facility.facility_id].generator(block)
-        chance, kind, place, notice, length, depth, payment = rng.random(7)
+        chance, kind, place, notice, length, depth, payment = rng.random(7).tolist()
         if chance >= _CALL_CHANCE:
             return None
         notice_ms = int((5 + 25 * notice) * MINUTE_MS)

@@ -83,7 +83,7 @@ class Arrivals:
         gpus = int(rng.choice(self._sizes, p=self._weights))
         drawn_s = _DURATION_MEDIAN_S * math.exp(_DURATION_SIGMA * rng.standard_normal())
         duration_s = int(min(max(drawn_s, _DURATION_S[0]), _DURATION_S[1]))
-        slack, pinned, site, discount = rng.random(4)
+        slack, pinned, site, discount = rng.random(4).tolist()
         has_deadline = customer.tier != "spot"
         deadline_ms = at_ms + int(duration_s * (1.5 + 2.5 * slack)) * SECOND_MS + HOUR_MS
         spot = self._market.gpu_hour_price_usd(at_ms)
