@@ -1,1 +1,1 @@
-"""The event contract: Avro schemas, the catalog of topics, codecs, value rules and dead letters. Knows no other package."""
+"""The event contract: Avro schemas, the catalog of topics, codecs, rules and dead letters. Knows no other package."""

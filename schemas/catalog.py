@@ -1,6 +1,6 @@
 """The list of topics: which record each carries, how it is keyed, partitioned, kept, and how its schema may change.
 
-This is the only place that names topics. Topic creation, schema registration, the codec, dead letters and the docs read it.
+This is the only place that names topics: topic creation, schema registration, the codec and dead letters read it.
 """
 
 import json

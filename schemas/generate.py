@@ -36,7 +36,8 @@ def render() -> str:
 
     Raises ConflictingTypeError when two `.avsc` files give one name two meanings.
     """
-    from dataclasses_avroschema import ModelGenerator, ModelType
+    # A development dependency: the rest of the package must import without it.
+    from dataclasses_avroschema import ModelGenerator, ModelType  # noqa: PLC0415
 
     classes: dict[str, str] = {}
     for path in sorted(AVRO_DIR.glob("*.avsc")):
@@ -82,9 +83,7 @@ def _rewrite(node: ast.ClassDef) -> ast.ClassDef:
             continue
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             statement.value.value = str(statement.value.value).strip()
-        if isinstance(statement, ast.AnnAssign):
-            statement = _field(statement)
-        body.append(statement)
+        body.append(_field(statement) if isinstance(statement, ast.AnnAssign) else statement)
     node.body = body
     return node
 
