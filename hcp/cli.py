@@ -10,7 +10,7 @@ import typer
 
 from deploy.local.error import StackError
 from hcp import console
-from hcp.commands import decision, event, schema, simulate, stack
+from hcp.commands import decision, event, schema, simulate, stack, worker
 from hcp.event_log import LogError
 from hcp.settings import SettingsError
 from schemas.catalog import UnknownTopicError
@@ -39,6 +39,7 @@ app.command()(decision.explain)
 app.command()(simulate.simulate)
 app.command()(event.produce)
 app.command()(event.tail)
+app.command()(worker.worker)
 
 
 def main() -> None:

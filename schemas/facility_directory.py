@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.catalog import topic
 from schemas.codec import Codec, UndecodableError
@@ -19,8 +19,16 @@ class FacilityDirectory:
     """
 
     def __init__(self, kafka: Mapping[str, Any], codec: Codec) -> None:
-        # No group: every reader sees the whole topic, and nothing is committed.
-        self._consumer = Consumer({**kafka, "group.id": "hcp-facility-directory", "enable.auto.commit": False})
+        # The group is never joined: every reader sees the whole topic, and nothing is committed.
+        self._consumer = Consumer(
+            {
+                **kafka,
+                "group.id": "hcp-facility-directory",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+            }
+        )
         self._codec = codec
         self._next: dict[int, int] = {}
         self._known: frozenset[str] = frozenset()
@@ -33,28 +41,26 @@ class FacilityDirectory:
     def refresh(self) -> frozenset[str]:
         """Reads the topic up to its present end and returns the ids. Raises KafkaException."""
         metadata = self._consumer.list_topics(_TOPIC.name, _TIMEOUT_S).topics[_TOPIC.name]
-        ends: dict[int, int] = {}
-        for partition in metadata.partitions:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(_TOPIC.name, partition), _TIMEOUT_S)
-            self._next[partition] = max(self._next.get(partition, low), low)
-            ends[partition] = high
-        self._consumer.assign([TopicPartition(_TOPIC.name, p, self._next[p]) for p in ends])
+        starts = [TopicPartition(_TOPIC.name, p, self._next.get(p, OFFSET_BEGINNING)) for p in metadata.partitions]
+        self._consumer.assign(starts)
+        unread = set(metadata.partitions)
         known = set(self._known)
-        while any(self._next[partition] < end for partition, end in ends.items()):
+        while unread:
             message = self._consumer.poll(_TIMEOUT_S)
             if message is None:
-                break  # compaction or a transaction marker took the last offsets
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{_TOPIC.name} can't be read"))  # noqa: SLF001
             error = message.error()
             if error is not None:
-                raise KafkaException(error)
-            partition, offset = message.partition(), message.offset()
-            assert partition is not None
-            assert offset is not None
-            self._next[partition] = offset + 1
+                if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's own codes start with _
+                    raise KafkaException(error)
+                unread.discard(message.partition() or 0)
+                continue
+            self._next[message.partition() or 0] = (message.offset() or 0) + 1
             try:
                 known.add(self._codec.decode(_TOPIC, message.value()).facility_id)
             except UndecodableError:
                 continue  # the projection of this topic dead-letters it
+        self._consumer.unassign()
         self._known = frozenset(known)
         return self._known
 

@@ -1,5 +1,6 @@
 """`hcp worker NAME`: one worker in the foreground, with its metrics served; SIGTERM and Ctrl-C stop it cleanly."""
 
+import logging
 import signal
 import threading
 from enum import StrEnum
@@ -23,12 +24,17 @@ class WorkerName(StrEnum):
 def worker(name: WorkerName = typer.Argument(help="Which worker to run.")) -> None:  # noqa: B008
     """Run one worker; start as many of a kind as you like, Kafka shares the partitions out."""
     config = settings.load()
+    if name is WorkerName.AGENTS:
+        # Faust's worker handles the signals and serves the metrics itself.
+        _run_agents(config)
+        return
     try:
         port = metric.serve(config.metrics_host, config.metrics_port)
     except OSError as error:
         console.fail(f"metrics port {config.metrics_port} can't be used ({error}): set HCP_METRICS_PORT, 0 takes any")
         raise typer.Exit(1) from error
     console.say(f"{name}: metrics on http://{config.metrics_host}:{port}/metrics")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
 
     def request_stop(_signal: int, _frame: FrameType | None) -> None:
@@ -36,12 +42,57 @@ def worker(name: WorkerName = typer.Argument(help="Which worker to run.")) -> No
 
     signal.signal(signal.SIGTERM, request_stop)
     signal.signal(signal.SIGINT, request_stop)
-    _run(name, config, stop)
+    if name is WorkerName.ROLLUP:
+        _run_rollup(config, stop)
+    else:
+        _run_projection(name, config, stop)
     console.say(f"{name}: stopped")
 
 
-def _run(name: WorkerName, config: settings.Settings, stop: threading.Event) -> None:
-    # Imported here: Faust, OR-tools and polars together take seconds to import, and each worker needs one of them.
-    match name:
-        case WorkerName.ROLLUP:
-            pass
+# The imports are inside: Faust, OR-tools and polars take seconds to import, and each worker needs only one of them.
+
+
+def _run_agents(config: settings.Settings) -> None:
+    from streams import app  # noqa: PLC0415
+
+    app.run(
+        app.AgentsConfig(
+            kafka=config.kafka_client_config(),
+            registry_url=config.schema_registry_url,
+            instance=config.instance,
+            dispatch_interval_s=config.dispatch_interval_s,
+            metrics_host=config.metrics_host,
+            metrics_port=config.metrics_port,
+        )
+    )
+
+
+def _run_rollup(config: settings.Settings, stop: threading.Event) -> None:
+    from streams.rollup import worker as rollup  # noqa: PLC0415
+
+    rollup.run(
+        rollup.RollupConfig(
+            kafka=config.kafka_client_config(),
+            registry_url=config.schema_registry_url,
+            instance=config.instance,
+            window_s=config.window_s,
+            grace_s=config.grace_s,
+        ),
+        stop,
+    )
+
+
+def _run_projection(name: WorkerName, config: settings.Settings, stop: threading.Event) -> None:
+    from projections import worker as projection  # noqa: PLC0415
+
+    is_postgres = name is WorkerName.PROJECT_POSTGRES
+    dsn = config.postgres_dsn if is_postgres else config.metrics_dsn
+    projection.run(
+        projection.ProjectionConfig(
+            kafka=config.kafka_client_config(),
+            registry_url=config.schema_registry_url,
+            dsn=dsn.get_secret_value(),
+            database="postgres" if is_postgres else "timescale",
+        ),
+        stop,
+    )
