@@ -60,6 +60,10 @@ class Registry:
         self._ids: dict[str, int] = {}
         self._writer_schemas: dict[int, dict[str, Any]] = {}
 
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
     def schema_id(self, topic: Topic) -> int:
         """Returns the id of the topic's current schema.
 

@@ -1,3 +1,3 @@
 """Plug-ins of the tests: one module a concern."""
 
-pytest_plugins = ["tests.stack_fixture", "tests.agents_world", "tests.wire_server"]
+pytest_plugins = ["tests.stack_fixture", "tests.agents_world", "tests.rollup_world", "tests.wire_server"]

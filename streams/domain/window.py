@@ -24,8 +24,8 @@ FIXED_POINT = 10_000_000
 class Aggregation:
     """What is aggregated: the names of a record's columns.
 
-    `time` is a Datetime(ms) column. Output has WINDOW_START, the keys, `readings` (rows), `devices` (distinct values of
-    `time` is a Datetime(ms) column. Output has WINDOW_START, the keys, `readings` (rows), `devices` (distinct values of
+    `time` is a Datetime(ms) column. Output has WINDOW_START, the keys, `readings` (rows), `devices` (distinct values
+    of `device`), `<name>_sum` for each of `sums` and `<name>_max` for each of `maxima`; Float64, the counts Int64.
     """
 
     time: str
@@ -61,8 +61,8 @@ class WindowPolicy:
 class Resume:
     """Where a partition goes on: what its committed offset says beside the offset itself.
 
-    Windows up to `closed_until_ms` have been emitted (None: no window yet); records before `position` have been handled, those of them that
-    are read once more belong to open windows or change nothing.
+    Windows up to `closed_until_ms` have been emitted (None: no window yet). Records before `position` have been
+    handled: those of them that are read once more belong to open windows or change nothing.
     """
 
     closed_until_ms: int | None
@@ -154,12 +154,14 @@ class PartitionWindows:
         if WINDOW_START not in rows.columns:
             rows = rows.with_columns(pl.lit(0, dtype=pl.Int64).alias(WINDOW_START))
         keys = [WINDOW_START, *spec.keys]
-        sums = [
-            ((pl.col(s) * FIXED_POINT).round().cast(pl.Int64).sum() / FIXED_POINT).alias(f"{s}_sum") for s in spec.sums
-        ]
+        sums = [(pl.col(s) * FIXED_POINT).round().cast(pl.Int64).sum().alias(f"{s}_sum") for s in spec.sums]
         maxima = [pl.col(m).max().alias(f"{m}_max") for m in spec.maxima]
         counts = [
             pl.len().cast(pl.Int64).alias("readings"),
             pl.col(spec.device).n_unique().cast(pl.Int64).alias("devices"),
         ]
-        return rows.group_by(keys).agg(*counts, *sums, *maxima).sort(keys)
+        totals = rows.group_by(keys).agg(*counts, *sums, *maxima).sort(keys)
+        # By numpy: polars multiplies by the reciprocal of a constant divisor in some batch sizes, and rounds otherwise.
+        return totals.with_columns(
+            pl.Series(f"{s}_sum", totals[f"{s}_sum"].to_numpy() / FIXED_POINT, dtype=pl.Float64) for s in spec.sums
+        )

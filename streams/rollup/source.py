@@ -62,7 +62,9 @@ def _time(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def _source(name: str, kind: ResourceKind, measure: str) -> Source:
+def fleet_source(telemetry: Topic, kind: ResourceKind) -> Source:
+    """Returns how a telemetry topic of that kind of device is rolled up to FleetWindow events."""
+    measure = "hashrate_ths" if kind is ResourceKind.ASIC else "utilization_ratio"
     aggregation = Aggregation(
         time="observed_at",
         keys=("facility_id", "resource_group_id"),
@@ -70,10 +72,10 @@ def _source(name: str, kind: ResourceKind, measure: str) -> Source:
         sums=("power_w", measure, "temp_c"),
         maxima=("temp_c",),
     )
-    return Source(topic(name), aggregation, "facility_id", _fleet_window(name, kind))
+    return Source(telemetry, aggregation, "facility_id", _fleet_window(telemetry.name, kind))
 
 
 SOURCES: tuple[Source, ...] = (
-    _source("telemetry.asic", ResourceKind.ASIC, "hashrate_ths"),
-    _source("telemetry.gpu", ResourceKind.GPU, "utilization_ratio"),
+    fleet_source(topic("telemetry.asic"), ResourceKind.ASIC),
+    fleet_source(topic("telemetry.gpu"), ResourceKind.GPU),
 )

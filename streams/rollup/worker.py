@@ -22,7 +22,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas import metric
-from schemas.catalog import topic
+from schemas.catalog import Topic, topic
 from schemas.codec import Codec
 from schemas.columnar import ColumnarDecoder
 from schemas.dead_letter import DeadLetter
@@ -34,6 +34,7 @@ from streams.rollup.source import SOURCES, Source
 
 log = logging.getLogger(__name__)
 
+OUTPUT = topic("fleet.windows")
 _POLL_S = 0.2
 _COMMIT_EVERY_S = 1.0
 _TRANSACTION_TIMEOUT_MS = 30_000
@@ -59,8 +60,7 @@ class RollupConfig:
     max_ahead_s: int = 3600
     batch: int = 50_000
     group_id: str = "hcp-rollup"
-    output: str = "fleet.windows"
-    output_key: str = "facility_id"
+    output: Topic = OUTPUT
     sources: tuple[Source, ...] = SOURCES
 
 
@@ -110,7 +110,7 @@ class RollupSession:
         self._config = config
         self._sources = {source.topic.name: source for source in config.sources}
         self._policy = WindowPolicy(config.window_s * 1000, config.grace_s * 1000)
-        self._output = topic(config.output)
+        self._output = config.output
         self._codec = Codec(registry)
         self._decoders = {
             name: ColumnarDecoder(source.topic, registry, source.aggregation.columns)
@@ -208,7 +208,7 @@ class RollupSession:
         producer.begin_transaction()
         try:
             for event in pending.events:
-                key: str = getattr(event, self._config.output_key)
+                key: str = getattr(event, self._output.key_field)
                 self._produce(self._output.name, key.encode(), self._codec.encode(self._output, event))
             for letter in pending.dead:
                 self._produce(letter.target, letter.key, letter.value, letter.headers)
