@@ -5,7 +5,7 @@ file, so polars' columnar reader decodes the lot in one call. Each body gets a m
 back as an extra column. A corrupt body that swallows part of its neighbour, or leaves bytes over, shifts the markers
 out of place, so a batch that decodes with every marker right has decoded right.
 
-`RecordReader` decodes body by body, for schemas with maps, which polars does not read.
+`RecordReader` decodes body by body, for schemas with what polars does not read: maps, and enums in a union or array.
 """
 
 import io
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import fastavro
 import polars as pl
 
-from schemas.column_type import column_types, has_map
+from schemas.column_type import column_types, has_inner_enum, has_map
 
 _MARKER = "_marker"
 # Fills the mantissa of a double, so that a marker is not a number that telemetry holds; adding a row number is exact.
@@ -35,14 +35,17 @@ class Reader(Protocol):
 def reader(schema: dict[str, Any], columns: Sequence[str]) -> Reader:
     """Returns the reader for a writer schema and those of `columns` that it has."""
     present = [field["name"] for field in schema["fields"] if field["name"] in columns]
-    return RecordReader(schema, present) if has_map(schema) else BlockReader(schema, present)
+    is_columnar = not (has_map(schema) or has_inner_enum(schema))
+    return BlockReader(schema, present) if is_columnar else RecordReader(schema, present)
 
 
 class BlockReader:
     """The columnar reader; see the module."""
 
     def __init__(self, schema: dict[str, Any], columns: Sequence[str]) -> None:
-        marked = dict(schema, fields=[*schema["fields"], {"name": _MARKER, "type": "double"}])
+        # Without defaults: a reader of the writer's own schema needs none, and polars refuses those of integers.
+        fields = [{"name": field["name"], "type": _plain(field["type"])} for field in schema["fields"]]
+        marked = {**schema, "fields": [*fields, {"name": _MARKER, "type": "double"}]}
         self._columns = [*columns, _MARKER]
         meta = [(b"avro.schema", json.dumps(marked).encode()), (b"avro.codec", b"null")]
         entries = b"".join(_long(len(key)) + key + _long(len(value)) + value for key, value in meta)
@@ -67,7 +70,7 @@ class BlockReader:
 
 
 class RecordReader:
-    """The reader of schemas with maps; a map becomes its JSON text with sorted keys."""
+    """The reader of the other schemas; a map becomes its JSON text with sorted keys."""
 
     def __init__(self, schema: dict[str, Any], columns: Sequence[str]) -> None:
         types = column_types(schema)
@@ -90,6 +93,17 @@ class RecordReader:
                 record[name] = json.dumps(record[name], sort_keys=True, ensure_ascii=False)
             records.append({name: record[name] for name in self._schema})
         return pl.DataFrame(records, schema=self._schema)
+
+
+def _plain(avro_type: Any) -> Any:
+    # A type is a name, a list of branches or an object of JSON.
+    match avro_type:
+        case dict():
+            return {name: _plain(value) for name, value in avro_type.items() if name not in {"default", "doc"}}
+        case list():
+            return [_plain(branch) for branch in avro_type]
+        case _:
+            return avro_type
 
 
 _marker_cache: list[bytes] = []
