@@ -7,12 +7,14 @@ import pytest
 
 from schemas import events as e
 from simulators.fleet import PERIOD_MS
+from simulators.simulation import Simulation, Slice
+from simulators.site import operator
 from tests.simulators_world import START, START_MS, a_simulation, set_mode, slices
 
 GROUP = "texas-1-s21"
 
 
-def _readings(found: list, group: str = GROUP) -> pl.DataFrame:  # type: ignore[type-arg]
+def _readings(found: list[Slice], group: str = GROUP) -> pl.DataFrame:
     frames = [frame for part in found for topic, frame in part.readings if topic.name == "telemetry.asic"]
     return pl.concat(frames).filter(pl.col("resource_group_id") == group)
 
@@ -67,9 +69,6 @@ def test_an_expired_command_or_one_for_an_unknown_group_changes_nothing() -> Non
 
 
 def test_some_devices_fail_and_come_back() -> None:
-    from simulators.simulation import Simulation
-    from simulators.site import operator
-
     simulation = Simulation(operator(2000, 0, START_MS), 1, START_MS)
     dead: dict[str, int] = {}
     # A reading of every device each 15 s; every hundredth round over 12 h is enough to see failures of 30 min and more.

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from schemas import events as e
 from simulators.grid import SHAPES, Grid
@@ -14,7 +15,7 @@ DAY = START_MS // DAY_MS * DAY_MS
 
 
 @pytest.fixture(scope="module")
-def live() -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def live() -> dict[str, NDArray[np.float64]]:
     """Real-time prices of 60 days by settlement point."""
     found: dict[str, list[float]] = {}
     for price in Grid(tuple(SHAPES), seed=1, replay=None).prices(DAY, DAY + 60 * DAY_MS):
@@ -23,7 +24,7 @@ def live() -> dict[str, np.ndarray]:  # type: ignore[type-arg]
     return {point: np.array(values) for point, values in found.items()}
 
 
-def test_prices_have_a_usual_level_spikes_and_hours_below_zero(live: dict[str, np.ndarray]) -> None:  # type: ignore[type-arg]
+def test_prices_have_a_usual_level_spikes_and_hours_below_zero(live: dict[str, NDArray[np.float64]]) -> None:
     # Recorded 2024-2025: median about 22 USD/MWh, 1 in 20 over 70, 1 in 100 over 130; the bounds are half and double.
     for point, values in live.items():
         assert 12 < np.median(values) < 45, point
@@ -77,12 +78,12 @@ def test_calls_have_an_end_never_overlap_and_limit_the_load() -> None:
     facilities = an_operator().facilities
     caps = {facility.facility_id: facility.cap_mw for facility in facilities}
     found = list(Signals(facilities, seed=1).signals(DAY, DAY + 30 * DAY_MS, since_ms=0))
-    for facility_id in caps:
+    for facility_id, cap_mw in caps.items():
         mine = sorted((s for s in found if s.facility_id == facility_id), key=lambda s: s.observed_at)
         assert [s.status for s in mine] == [e.SignalStatus.CALLED, e.SignalStatus.ENDED] * (len(mine) // 2)
         assert all(a.signal_id == b.signal_id for a, b in zip(mine[::2], mine[1::2], strict=True))
         assert all(s.observed_at <= s.ends_at and s.starts_at < s.ends_at for s in mine)
-        assert all(0 < s.limit_mw < caps[facility_id] for s in mine)
+        assert all(0 < s.limit_mw < cap_mw for s in mine)
         assert 20 < len(mine) / 2 < 75  # half of 90 thirds of a day
 
 

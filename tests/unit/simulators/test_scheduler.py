@@ -7,11 +7,11 @@ import pytest
 
 from schemas import events as e
 from schemas.events import CommandKind, WorkloadAction
-from simulators.simulation import Simulation
+from simulators.simulation import Simulation, Slice
 from tests.simulators_world import START, START_MS, a_simulation, emitted, slices, workload_command
 
 
-def _reports(found: list, workload_id: str = "wl-1") -> list[e.WorkloadRequest]:  # type: ignore[type-arg]
+def _reports(found: list[Slice], workload_id: str = "wl-1") -> list[e.WorkloadRequest]:
     return [
         request
         for request in emitted(found, "workloads.requests")
