@@ -1,7 +1,8 @@
 """A batch of Kafka values to one frame, without a Python object a record.
 
-Values are grouped by writer schema id and read by `schemas.container`. Where a batch does not decode it is halved until
-the bad messages stand alone: they are rejected, the others go through.
+A batch of one writer schema without a flaw is read at once by `schemas.container`. Any other is grouped by schema id,
+and a group that does not decode is halved until few are left: the codec says which of these are bad and why. They are
+rejected, the others go through.
 """
 
 from collections.abc import Sequence
@@ -11,13 +12,15 @@ from typing import Any
 import polars as pl
 
 from schemas.catalog import Topic
-from schemas.codec import HEADER_BYTES, Codec, UndecodableError, read_schema_id
+from schemas.codec import HEADER_BYTES, Codec, UndecodableError, header, read_schema_id
 from schemas.column_type import column_types
 from schemas.container import Reader, reader
 from schemas.registry import Registry, UnknownSchemaError
 
 ROW = "_row"
 """Column with the position of the message in the batch, UInt32."""
+_FEW = 256
+"""Messages that the codec (4 us each) looks at where halving on would take two reads (100 us each) a bad message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +68,37 @@ class ColumnarDecoder:
         Raises RegistryUnavailableError where a schema id is new and the registry does not answer.
         """
         outcome = _Outcome()
-        for schema_id, rows in self._by_schema(values, outcome).items():
-            try:
-                chosen = self._reader(schema_id)
-            except UnknownSchemaError as error:
-                outcome.rejects += [Reject(row, type(error).__name__, str(error)) for row in rows]
-                continue
-            self._decode(chosen, values, rows, outcome)
+        if not self._decode_alike(values, outcome):
+            for schema_id, rows in self._by_schema(values, outcome).items():
+                try:
+                    chosen = self._reader(schema_id)
+                except UnknownSchemaError as error:
+                    outcome.rejects += [Reject(row, type(error).__name__, str(error)) for row in rows]
+                    continue
+                self._decode(chosen, values, rows, outcome)
         frames = outcome.frames or [self._aligned(pl.DataFrame(), ())]
         frame = frames[0] if len(frames) == 1 else pl.concat(frames).sort(ROW)
         return DecodedBatch(frame, tuple(sorted(outcome.rejects, key=lambda reject: reject.row)))
 
-    def _by_schema(self, values: Sequence[bytes | None], outcome: _Outcome) -> dict[int, Sequence[int]]:
-        prefixes = [value[:HEADER_BYTES] if value is not None else None for value in values]
-        distinct = set(prefixes)
-        groups: dict[int, Sequence[int]] = {}
-        for prefix in distinct:
-            rows: Sequence[int] = range(len(values))
-            if len(distinct) > 1:
-                rows = [row for row, found in enumerate(prefixes) if found == prefix]
+    def _decode_alike(self, values: Sequence[bytes | None], outcome: _Outcome) -> bool:
+        """Decodes a batch without a flaw and of one schema, as nearly all are, without a look at its values."""
+        try:
+            decoded = self._reader(read_schema_id(values[0])).read(values)  # type: ignore[arg-type]
+        except (IndexError, TypeError, UndecodableError, UnknownSchemaError):
+            # Empty, a message without value, or a bad first one.
+            return False
+        if decoded is None:
+            self.fallbacks += 1
+            return False
+        outcome.frames.append(self._aligned(decoded, range(len(values))))
+        return True
+
+    def _by_schema(self, values: Sequence[bytes | None], outcome: _Outcome) -> dict[int, list[int]]:
+        prefixes: dict[bytes | None, list[int]] = {}
+        for row, value in enumerate(values):
+            prefixes.setdefault(value if value is None else value[:HEADER_BYTES], []).append(row)
+        groups: dict[int, list[int]] = {}
+        for prefix, rows in prefixes.items():
             try:
                 groups[read_schema_id(prefix)] = rows
             except UndecodableError as error:
@@ -93,29 +108,37 @@ class ColumnarDecoder:
     def _reader(self, schema_id: int) -> Reader:
         if schema_id not in self._readers:
             writer = self._registry.writer_schema(schema_id)
-            self._readers[schema_id] = reader(writer, [f["name"] for f in self._fields])
+            self._readers[schema_id] = reader(writer, [f["name"] for f in self._fields], header(schema_id))
         return self._readers[schema_id]
 
-    def _decode(self, chosen: Reader, values: Sequence[bytes | None], rows: Sequence[int], outcome: _Outcome) -> None:
-        bodies = [values[row][HEADER_BYTES:] for row in rows]  # type: ignore[index]
-        decoded = chosen.read(bodies)
+    def _decode(self, chosen: Reader, values: Sequence[bytes | None], rows: list[int], outcome: _Outcome) -> None:
+        decoded = chosen.read([values[row] for row in rows])  # type: ignore[misc]
         if decoded is not None:
             outcome.frames.append(self._aligned(decoded, rows))
         elif len(rows) == 1:
-            outcome.rejects.append(self._reject(rows[0], values[rows[0]]))
+            if self._refuse(values, rows, outcome):
+                reason = f"not a {self._topic.event_class.__name__}: the columnar reader refuses it"
+                outcome.rejects.append(Reject(rows[0], UndecodableError.__name__, reason))
         else:
             self.fallbacks += 1
+            # One by one in the codec is cheaper than halving on, so that a topic full of garbage stays bearable.
+            good = self._refuse(values, rows, outcome) if len(rows) <= _FEW else rows
             half = len(rows) // 2
-            self._decode(chosen, values, rows[:half], outcome)
-            self._decode(chosen, values, rows[half:], outcome)
+            for part in [good] if len(good) < len(rows) else [rows[:half], rows[half:]]:
+                if part:
+                    self._decode(chosen, values, part, outcome)
 
-    def _reject(self, row: int, value: bytes | None) -> Reject:
-        # The readable codec says what is wrong in words.
-        try:
-            self._codec.decode(self._topic, value)
-        except UndecodableError as error:
-            return Reject(row, type(error).__name__, str(error))
-        return Reject(row, UndecodableError.__name__, f"not a {self._topic.event_class.__name__}")
+    def _refuse(self, values: Sequence[bytes | None], rows: list[int], outcome: _Outcome) -> list[int]:
+        """Rejects the rows that the codec refuses, in its words, and returns the others."""
+        good = []
+        for row in rows:
+            try:
+                self._codec.decode(self._topic, values[row])
+            except UndecodableError as error:
+                outcome.rejects.append(Reject(row, type(error).__name__, str(error)))
+            else:
+                good.append(row)
+        return good
 
     def _aligned(self, decoded: pl.DataFrame, rows: Sequence[int]) -> pl.DataFrame:
         columns = [self._column(decoded, f, len(rows)) for f in self._fields]

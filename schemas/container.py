@@ -1,11 +1,13 @@
-"""Avro bodies of one schema as a frame: the two ways of reading them.
+"""Kafka values of one schema id as a frame: the two ways of reading them.
 
-`BlockReader` is the fast one. Bodies, put one after another, are the body of one block of an Avro object container
-file, so polars' columnar reader decodes the lot in one call. Each body gets a marker behind it, eight bytes that come
-back as an extra column. A corrupt body that swallows part of its neighbour, or leaves bytes over, shifts the markers
-out of place, so a batch that decodes with every marker right has decoded right.
+`BlockReader` is the fast one. Values, put one after another, are the body of one block of an Avro object container
+file, so polars' columnar reader decodes the lot in one call. Between two values stand a marker with the row's number
+and three bytes which, with the five bytes that a value starts with, are read as one more number. Both numbers come
+back as extra columns: a corrupt body that swallows part of its neighbour, or leaves bytes over, shifts them out of
+place, and so does a value of another schema. A batch in which all are right has decoded right. Values are joined as
+they are: cutting the header off each cost as much as all the rest but the reader.
 
-`RecordReader` decodes body by body, for schemas with what polars does not read: maps, and enums in a union or array.
+`RecordReader` decodes value by value, for schemas with what polars does not read: maps, and enums in a union or array.
 """
 
 import io
@@ -19,70 +21,93 @@ import polars as pl
 
 from schemas.column_type import column_types, has_inner_enum, has_map
 
+HEADER_BYTES = 5
+_HEADER = "_header"
 _MARKER = "_marker"
 # Fills the mantissa of a double, so that a marker is not a number that telemetry holds; adding a row number is exact.
 _MARKER_BASE = 0x15_5A_A5_5A_A5_5A_A5
+# With a value's header these make eight bytes.
+_FILL = b"\xa5\x5a\xa5"
+# What a datetime holds: 0001-01-01 to 9999-12-31T23:59:59.999, milliseconds since the epoch.
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 _SYNC = b"mara-hcp-columns"
 
 
 class Reader(Protocol):
-    """Reads bodies of one writer schema."""
+    """Reads the values of one schema id."""
 
-    def read(self, bodies: Sequence[bytes]) -> pl.DataFrame | None:
-        """Returns one row a body, in order, with the columns asked for; None where any body is corrupt."""
+    def read(self, values: Sequence[bytes]) -> pl.DataFrame | None:
+        """Returns one row a value, in order, with the columns asked for; None where any value is corrupt."""
 
 
-def reader(schema: dict[str, Any], columns: Sequence[str]) -> Reader:
-    """Returns the reader for a writer schema and those of `columns` that it has."""
+def reader(schema: dict[str, Any], columns: Sequence[str], header: bytes) -> Reader:
+    """Returns the reader for values that start with `header`, of a writer schema and those of `columns` it has."""
     present = [field["name"] for field in schema["fields"] if field["name"] in columns]
     is_columnar = not (has_map(schema) or has_inner_enum(schema))
-    return BlockReader(schema, present) if is_columnar else RecordReader(schema, present)
+    return (BlockReader if is_columnar else RecordReader)(schema, present, header)
 
 
 class BlockReader:
     """The columnar reader; see the module."""
 
-    def __init__(self, schema: dict[str, Any], columns: Sequence[str]) -> None:
+    def __init__(self, schema: dict[str, Any], columns: Sequence[str], header: bytes) -> None:
+        assert len(header) == HEADER_BYTES
+        head, tail = ({"name": name, "type": "double"} for name in (_HEADER, _MARKER))
         # Without defaults: a reader of the writer's own schema needs none, and polars refuses those of integers.
         fields = [{"name": field["name"], "type": _plain(field["type"])} for field in schema["fields"]]
-        marked = {**schema, "fields": [*fields, {"name": _MARKER, "type": "double"}]}
-        self._columns = [*columns, _MARKER]
+        marked = {**schema, "fields": [head, *fields, tail]}
+        self._columns = [*columns, _HEADER, _MARKER]
         meta = [(b"avro.schema", json.dumps(marked).encode()), (b"avro.codec", b"null")]
         entries = b"".join(_long(len(key)) + key + _long(len(value)) + value for key, value in meta)
-        self._header = b"Obj\x01" + _long(len(meta)) + entries + b"\x00" + _SYNC
+        self._file_header = b"Obj\x01" + _long(len(meta)) + entries + b"\x00" + _SYNC
+        self._header = int.from_bytes(_FILL + header, "little")
 
-    def read(self, bodies: Sequence[bytes]) -> pl.DataFrame | None:
+    def read(self, values: Sequence[bytes]) -> pl.DataFrame | None:
         """See Reader."""
-        n = len(bodies)
+        n = len(values)
         parts: list[bytes] = [b""] * (2 * n)
-        parts[0::2] = bodies
+        parts[0::2] = values
         parts[1::2] = _markers(n)
-        block = b"".join(parts)
-        file = b"".join([self._header, _long(n), _long(len(block)), block, _SYNC])
+        block = b"".join([_FILL, *parts])[: -len(_FILL)]
+        file = b"".join([self._file_header, _long(n), _long(len(block)), block, _SYNC])
         try:
             frame = pl.read_avro(io.BytesIO(file), columns=self._columns)
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
             return None
-        if len(frame) != n:
+        if len(frame) != n or not all(_is_datetime(column) for column in frame.iter_columns()):
+            return None
+        # Compared as bits: as doubles two headers could be NaN, or zeros of either sign.
+        if (frame[_HEADER].to_numpy().view("u8") != self._header).any():
             return None
         wanted = pl.int_range(_MARKER_BASE, _MARKER_BASE + n, eager=True).cast(pl.Float64)
-        return frame.drop(_MARKER) if (frame[_MARKER] == wanted).all() else None
+        return frame.drop(_HEADER, _MARKER) if (frame[_MARKER] == wanted).all() else None
+
+
+def _is_datetime(column: pl.Series) -> bool:
+    """Returns whether Python's datetime holds all values, as the codec demands; true for other types of column."""
+    if not isinstance(column.dtype, pl.Datetime) or column.is_empty():
+        return True
+    times = column.to_physical()
+    return bool(times.min() >= _FIRST_MS and times.max() <= _LAST_MS)  # type: ignore[operator]
 
 
 class RecordReader:
     """The reader of the other schemas; a map becomes its JSON text with sorted keys."""
 
-    def __init__(self, schema: dict[str, Any], columns: Sequence[str]) -> None:
+    def __init__(self, schema: dict[str, Any], columns: Sequence[str], header: bytes) -> None:
         types = column_types(schema)
         self._schema = pl.Schema({name: types[name] for name in columns})
         self._maps = [field["name"] for field in schema["fields"] if has_map(field["type"])]
         self._parsed = fastavro.parse_schema(schema)
+        self._header = header
 
-    def read(self, bodies: Sequence[bytes]) -> pl.DataFrame | None:
+    def read(self, values: Sequence[bytes]) -> pl.DataFrame | None:
         """See Reader."""
         records: list[dict[str, Any]] = []
-        for body in bodies:
-            stream = io.BytesIO(body)
+        for value in values:
+            if not value.startswith(self._header):
+                return None
+            stream = io.BytesIO(value[HEADER_BYTES:])
             try:
                 record: Any = fastavro.schemaless_reader(stream, self._parsed, None)
             except Exception:  # noqa: BLE001 - corrupt bytes make fastavro raise nearly anything
@@ -112,7 +137,7 @@ _marker_cache: list[bytes] = []
 def _markers(n: int) -> list[bytes]:
     if len(_marker_cache) < n:
         pack = struct.Struct("<d").pack
-        _marker_cache.extend(pack(float(_MARKER_BASE + i)) for i in range(len(_marker_cache), n))
+        _marker_cache.extend(pack(float(_MARKER_BASE + i)) + _FILL for i in range(len(_marker_cache), n))
     return _marker_cache[:n]
 
 
