@@ -10,9 +10,11 @@ import typer
 
 from deploy.local.error import StackError
 from hcp import console
-from hcp.commands import decision, event, schema, simulate, stack, worker
+from hcp.commands import database, decision, demo, event, schema, simulate, stack, worker
 from hcp.event_log import LogError
 from hcp.settings import SettingsError
+from hcp.worker_process import WorkerError
+from projections.error import ProjectionError
 from schemas.catalog import UnknownTopicError
 from schemas.codec import CodecError
 from schemas.provision import ProvisionError
@@ -29,6 +31,9 @@ EXPECTED: tuple[type[Exception], ...] = (
     SimulatorError,
     event.ProduceError,
     LogError,
+    ProjectionError,
+    database.DatabaseError,
+    WorkerError,
 )
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
@@ -40,6 +45,11 @@ app.command()(simulate.simulate)
 app.command()(event.produce)
 app.command()(event.tail)
 app.command()(worker.worker)
+app.command()(demo.demo)
+app.command()(database.migrate)
+app.command()(database.query)
+app.command()(database.psql)
+app.command()(database.backup)
 
 
 def main() -> None:

@@ -50,8 +50,8 @@ class EventLog:
         """
         try:
             starts = self._starts(count if key is None else None)
-            self._consumer.assign(starts)
-            kept = list(self._until_end(len(starts), key, count))
+            self._consumer.assign([start for start, _ in starts])
+            kept = self._until_end({start.partition: end for start, end in starts}, key, count)
         except KafkaException as error:
             raise LogError(f"{self._name} cannot be read: {error}; is the stack up (`hcp status`)?") from error
         # Stable: messages of one partition stay in order of the log.
@@ -66,7 +66,8 @@ class EventLog:
                     yield message
             yield None
 
-    def _starts(self, count: int | None) -> list[TopicPartition]:
+    def _starts(self, count: int | None) -> list[tuple[TopicPartition, int]]:
+        """Returns where to start in each partition that is not empty, and its end."""
         found = self._consumer.list_topics(self._name, timeout=_TIMEOUT_S).topics[self._name]
         if found.error is not None:
             raise LogError(f"there is no topic {self._name}: `hcp schemas register` creates the topics of the contract")
@@ -75,29 +76,29 @@ class EventLog:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(self._name, partition), _TIMEOUT_S)
             # Transactions leave markers in the log: a few more offsets than messages.
             first = low if count is None else max(low, high - 2 * count - 10)
-            starts.append(TopicPartition(self._name, partition, first))
+            starts.append((TopicPartition(self._name, partition, first), high))
         return starts
 
-    def _until_end(self, partitions: int, key: str | None, count: int) -> Iterator[Message]:
-        kept: dict[int, deque[Message]] = {}
-        ended = 0
+    def _until_end(self, ends: dict[int, int], key: str | None, count: int) -> list[Message]:
+        """Returns the last `count` of each partition up to its end as it was when it was asked: a busy log has none."""
+        kept: dict[int, deque[Message]] = {partition: deque(maxlen=count) for partition in ends}
+        left = set(ends)
         idle_s = 0.0
-        while ended < partitions:
+        while left:
             messages = self._consumer.consume(_BATCH, _SHORT_S)
             idle_s = 0.0 if messages else idle_s + _SHORT_S
             if idle_s > _TIMEOUT_S:
                 raise KafkaException(KafkaError(_TIMED_OUT))
             for message in messages:
-                error = message.error()
-                if error is None:
-                    if _has_key(message, key):
-                        kept.setdefault(message.partition() or 0, deque(maxlen=count)).append(message)
-                elif error.code() == _PARTITION_EOF:
-                    ended += 1
-                else:
+                error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
+                if error is not None and error.code() != _PARTITION_EOF:
                     raise KafkaException(error)
-        for partition in sorted(kept):
-            yield from kept[partition]
+                if error is None and offset < ends[partition] and _has_key(message, key):
+                    kept[partition].append(message)
+                # The end may be a transaction's marker, which is not a message.
+                if error is not None or offset >= ends[partition] - 1:
+                    left.discard(partition)
+        return [message for partition in sorted(kept) for message in kept[partition]]
 
 
 def line(message: Message, topic: Topic, codec: Codec) -> str:

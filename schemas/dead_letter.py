@@ -5,6 +5,9 @@ Header names are those of Kafka Connect's dead letter queues (KIP-298), so that 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
+
+from confluent_kafka import Message
 
 PREFIX = "__connect.errors."
 
@@ -29,6 +32,22 @@ class DeadLetter:
     stage: str
     error: str
     reason: str
+
+    @classmethod
+    def of(cls, message: Message, *, worker: str, stage: str, error: str, reason: str) -> Self:
+        """Returns the dead letter of a consumed message."""
+        return cls(
+            topic=message.topic() or "",
+            partition=message.partition() or 0,
+            offset=message.offset() or 0,
+            key=message.key(),
+            value=message.value(),
+            original_headers=message.headers() or [],  # type: ignore[arg-type]
+            worker=worker,
+            stage=stage,
+            error=error,
+            reason=reason,
+        )
 
     @property
     def target(self) -> str:

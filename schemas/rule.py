@@ -82,6 +82,10 @@ RULES: dict[type, tuple[Rule, ...]] = {
 }
 
 
+REFERENCES: dict[type, str] = {events.AsicTelemetry: "facility_id", events.GpuTelemetry: "facility_id"}
+"""Fields that must name a registered facility."""
+
+
 def violations(event_class: type, frame: pl.DataFrame) -> tuple[Reject, ...]:
     """Returns the rows of a decoded frame that break a rule, the first broken rule of each, sorted by row.
 

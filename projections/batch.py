@@ -1,0 +1,54 @@
+"""Messages of one topic to accepted rows and dead letters, before any database is asked."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+from confluent_kafka import Message
+
+from schemas.catalog import Topic
+from schemas.columnar import ColumnarDecoder, Reject
+from schemas.dead_letter import STAGE_DECODE, STAGE_RULE, DeadLetter
+from schemas.registry import Registry
+from schemas.rule import REFERENCES, accepted, unknown_references, violations
+
+FacilityLookup = Callable[[Collection[str]], Collection[str]]
+"""Returns the registered facilities, looked up anew where one of those wanted is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A decoded batch: `frame` has the event's columns and `_row`; `dead` is what was refused, in the order it came."""
+
+    frame: pl.DataFrame
+    dead: tuple[DeadLetter, ...]
+
+
+class TopicReader:
+    """Decodes and checks the batches of one topic."""
+
+    def __init__(self, topic: Topic, registry: Registry, worker: str, facilities: FacilityLookup) -> None:
+        self.topic = topic
+        self._decoder = ColumnarDecoder(topic, registry)
+        self._worker = worker
+        self._facilities = facilities
+
+    def read(self, messages: Sequence[Message]) -> Accepted:
+        """Returns what of the messages may be written. Raises RegistryUnavailableError and KafkaException."""
+        decoded = self._decoder.decode([message.value() for message in messages])
+        broken = violations(self.topic.event_class, decoded.frame)
+        frame = accepted(decoded.frame, broken)
+        unknown = self._unknown(frame)
+        dead = [self._dead(messages[reject.row], STAGE_DECODE, reject) for reject in decoded.rejects]
+        dead += [self._dead(messages[reject.row], STAGE_RULE, reject) for reject in (*broken, *unknown)]
+        dead.sort(key=lambda letter: (letter.partition, letter.offset))
+        return Accepted(accepted(frame, unknown), tuple(dead))
+
+    def _unknown(self, frame: pl.DataFrame) -> tuple[Reject, ...]:
+        field = REFERENCES.get(self.topic.event_class)
+        if field is None or frame.is_empty():
+            return ()
+        return unknown_references(frame, field, self._facilities(frame[field].unique().to_list()))
+
+    def _dead(self, message: Message, stage: str, reject: Reject) -> DeadLetter:
+        return DeadLetter.of(message, worker=self._worker, stage=stage, error=reject.error, reason=reject.reason)
