@@ -5,6 +5,7 @@ and a group that does not decode is halved until few are left: the codec says wh
 rejected, the others go through.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -149,6 +150,9 @@ class ColumnarDecoder:
         wanted = self._types[name]
         if name not in decoded.columns:
             # The field is younger than the writer's schema: Avro gives its default.
-            return pl.Series(name, [avro_field.get("default")], dtype=wanted).new_from_index(0, n)
+            default = avro_field.get("default")
+            # A map is its JSON text, see `column_type`; other defaults are values of their column.
+            text = json.dumps(default) if isinstance(default, dict) else default
+            return pl.Series(name, [text], dtype=wanted).new_from_index(0, n)
         column = decoded[name]
         return column if column.dtype == wanted else column.cast(wanted)

@@ -72,7 +72,7 @@ class BlockReader:
         file = b"".join([self._file_header, _long(n), _long(len(block)), block, _SYNC])
         try:
             frame = pl.read_avro(io.BytesIO(file), columns=self._columns)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
             return None
         if len(frame) != n or not all(_is_datetime(column) for column in frame.iter_columns()):
             return None
@@ -85,10 +85,9 @@ class BlockReader:
 
 def _is_datetime(column: pl.Series) -> bool:
     """Returns whether Python's datetime holds all values, as the codec demands; true for other types of column."""
-    if not isinstance(column.dtype, pl.Datetime) or column.is_empty():
+    if not isinstance(column.dtype, pl.Datetime):
         return True
-    times = column.to_physical()
-    return bool(times.min() >= _FIRST_MS and times.max() <= _LAST_MS)  # type: ignore[operator]
+    return bool(column.to_physical().is_between(_FIRST_MS, _LAST_MS).all())  # nulls are ignored
 
 
 class RecordReader:

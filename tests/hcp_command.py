@@ -3,8 +3,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from hcp.event_log import EventLog
+from schemas.catalog import topic
 from tests.agents_world import ROOT, World
 
 LIMIT_S = 120.0
@@ -29,9 +34,10 @@ def hcp(world: World, *arguments: str | Path, stdin: str = "") -> subprocess.Com
     )
 
 
-def start_hcp(world: World, *arguments: str) -> subprocess.Popen[str]:
-    """Starts a command in the background; its talk goes to its stderr pipe."""
-    return subprocess.Popen(
+@contextmanager
+def running_hcp(world: World, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Starts a command in the background, its talk in its stderr pipe; kills it at the end."""
+    with subprocess.Popen(
         [sys.executable, "-m", "hcp", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -39,4 +45,17 @@ def start_hcp(world: World, *arguments: str) -> subprocess.Popen[str]:
         text=True,
         cwd=ROOT,
         env=environment(world),
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def so_far(world: World, name: str) -> list[Any]:
+    """The events of a topic that others still write to: up to its end as it is now."""
+    log = EventLog(world.kafka, name)
+    try:
+        return [world.codec.decode(topic(name), message.value()) for message in log.newest(10**6, None)]
+    finally:
+        log.close()

@@ -26,7 +26,7 @@ INTERVALS = 40
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World, seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - a seeded choice of moments, no secret
+    chance = random.Random(seed)
     world.send(a.facility(), a.miners(), a.gpus(), a.customer(), a.tick(), a.gpu_tick(), a.network(), a.price())
     world.start()
     sent = 1

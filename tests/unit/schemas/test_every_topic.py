@@ -60,3 +60,10 @@ def test_a_batch_of_any_topic_decodes_without_rejects_and_as_the_codec_reads_it(
     one_by_one = [Codec(registry).decode(topic, value) for value in values]
     assert batch.frame[topic.key_field].to_list() == [getattr(event, topic.key_field) for event in one_by_one]
     assert batch.frame[topic.time_field].to_list() == [getattr(event, topic.time_field) for event in one_by_one]
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_an_empty_batch_has_the_columns_of_the_schema(topic: Topic) -> None:
+    frame = ColumnarDecoder(topic, cast("Registry", OneSchema(topic))).decode([]).frame
+    assert frame.columns == [*(field["name"] for field in topic.schema["fields"]), "_row"]
+    assert frame.is_empty()
