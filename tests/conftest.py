@@ -1,3 +1,9 @@
 """Plug-ins of the tests: one module a concern."""
 
-pytest_plugins = ["tests.stack_fixture", "tests.agents_world", "tests.rollup_world", "tests.wire_server"]
+pytest_plugins = [
+    "tests.stack_fixture",
+    "tests.agents_world",
+    "tests.rollup_world",
+    "tests.projection_world",
+    "tests.wire_server",
+]

@@ -1,0 +1,251 @@
+"""Projections on the real stack: modes, dead letters, outages, and who may write."""
+
+import signal
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from projections import migration, offset_store
+from projections.error import FencedError, MigrationError
+from projections.table import Database
+from projections.tables import tables_of
+from schemas.events import AuditEvent, AuditOutcome, WorkloadState, WorkloadTransition
+from tests.projection_world import ProjectionWorld
+from tests.rollup_world import reading
+from tests.streams_event import an_id, at, miners
+
+pytestmark = pytest.mark.integration
+
+
+def transition(version: int = 1, to_state: WorkloadState = WorkloadState.QUEUED, **changes: Any) -> WorkloadTransition:
+    found = WorkloadTransition(
+        event_id=an_id("transition", version, to_state),
+        workload_id="wl-1",
+        version=version,
+        to_state=to_state,
+        occurred_at=at(version),
+        customer_id="acme",
+        gpus=8,
+        duration_s=3600,
+        progress_s=0,
+        priority=1,
+        requested_at=at(0),
+        price_usd_gpu_hour=2.5,
+        reason="test",
+    )
+    return replace(found, **changes)
+
+
+def audit(number: int) -> AuditEvent:
+    return AuditEvent(
+        event_id=an_id("audit", number),
+        actor="acme",
+        action="cancel",
+        subject=f"workload/wl-{number}",
+        occurred_at=at(number),
+        outcome=AuditOutcome.REFUSED,
+        reason="it has ended",
+        details={"b": "2", "a": "1"},
+    )
+
+
+def dead_letters(world: ProjectionWorld, name: str, count: int) -> list[Any]:
+    consumer = Consumer({"bootstrap.servers": world.stack.kafka, "group.id": "t", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(world.topics[name].dead_letter_topic, 0, 0)])
+    try:
+        found = consumer.consume(count, 20.0)
+    finally:
+        consumer.close()
+    assert len(found) == count
+    return found
+
+
+def header(message: Any, name: str) -> str:
+    value: bytes = dict(message.headers())[f"__connect.errors.{name}"]
+    return value.decode()
+
+
+def test_a_latest_table_keeps_the_newest_and_never_goes_back(postgres_world: ProjectionWorld) -> None:
+    world = postgres_world
+    world.send_event("workloads.transitions", transition(1))
+    world.send_event("workloads.transitions", transition(3, WorkloadState.RUNNING))
+    world.flush()
+    world.start()
+    state = "SELECT state, version FROM workloads"
+    world.await_rows(state, lambda rows: rows == [("RUNNING", 3)])
+    created, first_update = world.query("SELECT created_at, updated_at FROM workloads")[0]
+    world.send_event("workloads.transitions", transition(2, WorkloadState.SCHEDULED))
+    world.send_event("workloads.transitions", transition(1, workload_id="wl-2"))
+    world.flush()
+    world.await_rows("SELECT workload_id FROM workloads", lambda rows: len(rows) == 2)
+    assert world.query(state + " WHERE workload_id = 'wl-1'") == [("RUNNING", 3)]
+    world.send_event("workloads.transitions", transition(4, WorkloadState.COMPLETED))
+    world.flush()
+    world.await_rows(state + " WHERE workload_id = 'wl-1'", lambda rows: rows == [("COMPLETED", 4)])
+    again: tuple[datetime, datetime] = world.query("SELECT created_at, updated_at FROM workloads ORDER BY 1 LIMIT 1")[0]
+    assert again[0] == created
+    assert again[1] > first_update
+
+
+def test_a_ledger_takes_each_event_once_and_keeps_its_map(postgres_world: ProjectionWorld) -> None:
+    world = postgres_world
+    for number in (1, 2, 1, 2, 3):
+        world.send_event("audit.events", audit(number))
+    world.flush()
+    world.start()
+    rows = world.await_rows("SELECT subject, details FROM audit_logs ORDER BY 1", lambda rows: len(rows) >= 3)
+    assert rows == [(f"workload/wl-{n}", {"a": "1", "b": "2"}) for n in (1, 2, 3)]
+
+
+def test_master_data_comes_from_the_registry_topics(postgres_world: ProjectionWorld) -> None:
+    world = postgres_world
+    world.send_event("registry.resources", miners())
+    world.flush()
+    world.start()
+    rows = world.await_rows("SELECT units, modes -> 1 ->> 'mode' FROM resources", lambda rows: len(rows) == 1)
+    assert rows == [(100, "ECO")]
+
+
+def test_reading_the_whole_log_again_changes_no_row(postgres_world: ProjectionWorld) -> None:
+    world = postgres_world
+    for number in range(20):
+        world.send_event("audit.events", audit(number))
+        world.send_event("workloads.transitions", transition(number + 1))
+    world.flush()
+    world.start()
+    both = "SELECT (SELECT count(*) FROM audit_logs), (SELECT max(version) FROM workloads)"
+    world.await_rows(both, lambda rows: rows == [(20, 20)])
+    before = world.query("SELECT * FROM audit_logs ORDER BY event_id") + world.query(
+        "SELECT state, version FROM workloads"
+    )
+    assert world.end(signal.SIGTERM) == 0
+    world.query("UPDATE projection_offsets SET next_offset = 0 RETURNING 1")
+    world.start()
+    world.await_rows("SELECT sum(next_offset)::int FROM projection_offsets", lambda rows: rows == [(40,)])
+    after = world.query("SELECT * FROM audit_logs ORDER BY event_id") + world.query(
+        "SELECT state, version FROM workloads"
+    )
+    assert after == before
+
+
+def test_poison_inside_a_batch_costs_only_itself(timescale_world: ProjectionWorld) -> None:
+    world = timescale_world
+    world.send_event("telemetry.asic", reading(1, "poison-a"))
+    world.send("telemetry.asic", b"\x00bad", headers={"trace": b"7"})
+    world.send_event("telemetry.asic", reading(2, "poison-a", power_w=-5.0))
+    world.send_event("telemetry.asic", reading(3, "poison-a", facility_id="Atlantis"))
+    world.send_event("telemetry.asic", reading(4, "poison-b"))
+    world.flush()
+    world.start()
+    count = "SELECT device_id, power_w FROM metrics WHERE device_id LIKE 'poison-%' ORDER BY 1"
+    rows = world.await_rows(count, lambda rows: len(rows) >= 2)
+    assert rows == [("poison-a", 3000.0), ("poison-b", 3000.0)]
+    found = dead_letters(world, "telemetry.asic", 3)
+    assert [header(m, "offset") for m in found] == ["1", "2", "3"]
+    assert found[0].value() == b"\x00bad"
+    assert dict(found[0].headers())["trace"] == b"7"
+    assert header(found[0], "stage") == "VALUE_CONVERTER"
+    assert header(found[1], "exception.message") == "power_w: must be zero or more, got -5.0"
+    assert "'Atlantis' is not registered" in header(found[2], "exception.message")
+
+
+@pytest.mark.parametrize("service", ["postgres", "kafka"])
+def test_a_service_that_goes_away_stops_the_work_and_loses_nothing(
+    postgres_world: ProjectionWorld, service: str
+) -> None:
+    world = postgres_world
+    for number in range(50):
+        world.send_event("audit.events", audit(number))
+    world.flush()
+    world.start()
+    count = "SELECT count(*) FROM audit_logs"
+    world.await_rows(count, lambda rows: rows == [(50,)])
+    world.stack.kill(service)
+    try:
+        if service == "postgres":
+            for number in range(50, 100):
+                world.send_event("audit.events", audit(number))
+            world.flush()
+    finally:
+        world.stack.up()
+    for number in range(100, 120):
+        world.send_event("audit.events", audit(number))
+    world.flush()
+    expected = 120 if service == "postgres" else 70
+    world.await_rows(count, lambda rows: rows[0][0] >= expected)
+    assert world.query(count) == [(expected,)]
+    assert world.end(signal.SIGTERM) == 0
+
+
+def test_a_worker_whose_partition_has_been_moved_on_can_not_write(postgres_world: ProjectionWorld) -> None:
+    place = ("audit.events", 0)
+    with psycopg.connect(postgres_world.dsn, autocommit=True) as connection:
+        offset_store.ensure(connection, "w", {place: 0})
+        offset_store.advance(connection, "w", {place: 0}, {place: 10})
+        with pytest.raises(FencedError, match="another worker has applied them"), connection.transaction():
+            offset_store.advance(connection, "w", {place: 0}, {place: 7})
+        assert offset_store.read(connection, "w", [place]) == {place: 10}
+
+
+def test_a_stopped_worker_that_wakes_up_writes_nothing_twice(postgres_world: ProjectionWorld) -> None:
+    world = postgres_world
+    world.send_event("audit.events", audit(0))
+    world.flush()
+    world.start()
+    count = "SELECT count(*) FROM audit_logs"
+    world.await_rows(count, lambda rows: rows == [(1,)])
+    sleeper = world.processes[0]
+    sleeper.send_signal(signal.SIGSTOP)
+    world.start()
+    for number in range(1, 40):
+        world.send_event("audit.events", audit(number))
+    world.flush()
+    world.await_rows(count, lambda rows: rows == [(40,)])
+    sleeper.send_signal(signal.SIGCONT)
+    for number in range(40, 60):
+        world.send_event("audit.events", audit(number))
+    world.flush()
+    world.await_rows(count, lambda rows: rows[0][0] >= 60)
+    world.await_rows(f"SELECT next_offset FROM projection_offsets WHERE topic = '{world.topics['audit.events'].name}'",
+                     lambda rows: rows == [(60,)])  # fmt: skip
+    assert world.query(count) == [(60,)]
+
+
+@pytest.mark.parametrize("database", list(Database))
+def test_declared_tables_are_those_that_the_migrations_make(
+    postgres_world: ProjectionWorld, timescale_world: ProjectionWorld, database: Database
+) -> None:
+    world = postgres_world if database is Database.POSTGRES else timescale_world
+    kept_by_the_database = {"created_at", "updated_at"}
+    for table in tables_of(database):
+        statement = f"SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{table.name}'"
+        found = {name: sql_type for name, sql_type in world.query(statement) if name not in kept_by_the_database}
+        declared = {n: {"timestamptz": "timestamp with time zone"}.get(t, t) for n, t in table.columns.items()}
+        assert found == declared, table.name
+
+
+def test_a_migration_that_changed_after_it_was_applied_is_refused(postgres_world: ProjectionWorld) -> None:
+    files = migration.migrations(Database.POSTGRES)
+    changed = [replace(files[0], text=files[0].text + "-- more"), *files[1:]]
+    with psycopg.connect(postgres_world.dsn, autocommit=True) as connection:
+        assert migration.migrate(connection, files) == []
+        added = [*files, migration.Migration("9999_more", "SELECT 1")]
+        assert migration.migrate(connection, added) == ["9999_more"]
+        with pytest.raises(MigrationError, match="has changed since it was applied"):
+            migration.migrate(connection, [replace(f, text=f.text) for f in changed] + added[-1:])
+        with pytest.raises(MigrationError, match="not among the files"):
+            migration.migrate(connection, files)
+
+
+def test_the_reader_role_can_read_and_not_write(postgres_world: ProjectionWorld) -> None:
+    with psycopg.connect(postgres_world.dsn, autocommit=True) as connection:
+        migration.set_reader_password(connection, "quote ' me")
+    address = postgres_world.dsn.rpartition("@")[2]
+    with psycopg.connect(f"postgresql://grafana_reader@{address}", password="quote ' me", autocommit=True) as reader:
+        assert reader.execute("SELECT count(*) FROM facilities").fetchall() == [(0,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("DELETE FROM facilities")

@@ -1,0 +1,81 @@
+"""The columnar COPY encoder writes the bytes that a row by row encoder writes."""
+
+import struct
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projections.copy_format import HEADER, TRAILER, UnsupportedColumnError, binary_copy
+
+COLUMNS = {
+    "at": "timestamptz",
+    "name": "text",
+    "note": "text",
+    "power": "double precision",
+    "count": "integer",
+    "total": "bigint",
+}
+TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "at": pl.Datetime("ms", "UTC"),
+    "name": pl.String,
+    "note": pl.String,
+    "power": pl.Float64,
+    "count": pl.Int32,
+    "total": pl.Int64,
+}
+POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+ROWS = st.lists(
+    st.tuples(
+        st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)).map(  # noqa: DTZ001 - made aware in the next line
+            lambda t: t.replace(microsecond=t.microsecond // 1000 * 1000, tzinfo=UTC)
+        ),
+        st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12),
+        st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12),
+        st.none() | st.floats(),
+        st.none() | st.integers(-(2**31), 2**31 - 1),
+        st.none() | st.integers(-(2**63), 2**63 - 1),
+    ),
+    max_size=30,
+)
+
+
+def row_by_row(rows: list[tuple[Any, ...]], columns: Mapping[str, str]) -> bytes:
+    """The readable twin: PostgreSQL's documentation of the format, a field at a time."""
+    out = bytearray(HEADER)
+    for row in rows:
+        out += struct.pack(">h", len(columns))
+        for value, sql_type in zip(row, columns.values(), strict=True):
+            if value is None:
+                out += struct.pack(">i", -1)
+                continue
+            match sql_type:
+                case "text":
+                    data = value.encode()
+                case "timestamptz":
+                    since = value - POSTGRES_EPOCH
+                    data = struct.pack(">q", (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
+                case "double precision":
+                    data = struct.pack(">d", value)
+                case "integer":
+                    data = struct.pack(">i", value)
+                case _:
+                    data = struct.pack(">q", value)
+            out += struct.pack(">i", len(data)) + data
+    return bytes(out) + TRAILER
+
+
+@given(ROWS)
+def test_columns_and_rows_make_the_same_bytes(rows: list[tuple[Any, ...]]) -> None:
+    frame = pl.DataFrame(rows, schema=TYPES, orient="row")
+    assert binary_copy(frame, COLUMNS) == row_by_row(rows, COLUMNS)
+
+
+def test_a_type_without_an_encoding_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedColumnError, match="price: no binary COPY of numeric"):
+        binary_copy(pl.DataFrame({"price": [1.0]}), {"price": "numeric"})
