@@ -69,6 +69,11 @@ class Workers:
         """Which workers run now."""
         return {w.spec.name: w.process is not None and w.process.poll() is None for w in self._workers}
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of the workers that were started and have not been seen dead."""
+        return {w.spec.name: w.process.pid for w in self._workers if w.process is not None}
+
     def log_file(self, name: str) -> Path:
         """File that takes the worker's output."""
         return self._logs / f"{name}.log"

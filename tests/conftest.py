@@ -5,5 +5,6 @@ pytest_plugins = [
     "tests.agents_world",
     "tests.rollup_world",
     "tests.projection_world",
+    "tests.demo_world",
     "tests.wire_server",
 ]

@@ -106,19 +106,25 @@ def messages(kafka: Mapping[str, Any], source: Topic, tail: int | None = None) -
             if start >= high:
                 continue
             consumer.assign([TopicPartition(source.name, partition, start)])
-            yield from _until_end(consumer)
+            yield from _until(consumer, high)
     finally:
         consumer.close()
 
 
-def _until_end(consumer: Consumer) -> Iterator[Message]:
+def _until(consumer: Consumer, end: int) -> Iterator[Message]:
+    # Up to the end as it was at the start: a topic that is written to all the time never reports that it has ended.
+    # Where markers of transactions are its last offsets, the report comes, or a message behind them.
     while True:
         message = consumer.poll(_TIMEOUT_S)
         if message is None:
             raise LogUnavailableError(f"the broker sent nothing for {_TIMEOUT_S:.0f} s")
         error = message.error()
         if error is None:
-            yield message
+            offset = message.offset() or 0
+            if offset < end:
+                yield message
+            if offset >= end - 1:
+                return
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for the end
             return
         else:
