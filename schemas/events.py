@@ -27,9 +27,7 @@ class PowerMode(StrEnum):
 class AllocationCommand:
     """A set-point for the devices of one resource group."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     decision_id: str = field(metadata={"doc": "Decision that it carries out."})
     facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
     resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
@@ -39,9 +37,7 @@ class AllocationCommand:
     power_mode: PowerMode | None = field(metadata={"doc": "Mode to take, for SET_POWER_MODE."}, default=None)
     workload_id: str | None = field(metadata={"doc": "Workload, for START_ and STOP_WORKLOAD."}, default=None)
     gpus: int = field(metadata={"doc": "GPUs of the workload, 0 for SET_POWER_MODE."}, default=0)
-    duration_s: int = field(
-        metadata={"doc": "Run time left of the workload, s; 0 for SET_POWER_MODE."}, default=0
-    )
+    duration_s: int = field(metadata={"doc": "Run time left of the workload, s; 0 for SET_POWER_MODE."}, default=0)
 
 
 class ResourceKind(StrEnum):
@@ -62,18 +58,14 @@ class GroupAllocation:
     workload_ids: list[str] = field(metadata={"doc": "Workloads that run, sorted."})
     margin_usd_h: float = field(metadata={"doc": "Expected margin, USD an hour."})
     reason: str = field(metadata={"doc": "Why, in one line that a person can read."})
-    power_mode: PowerMode | None = field(
-        metadata={"doc": "Mode of an ASIC group, null for GPUs."}, default=None
-    )
+    power_mode: PowerMode | None = field(metadata={"doc": "Mode of an ASIC group, null for GPUs."}, default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllocationDecision:
     """What every resource group of a facility does in an interval, and why."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     decision_id: str = field(metadata={"doc": "The decision."})
     facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
     decided_at: datetime = field(metadata={"doc": "Event time of the newest input."})
@@ -150,9 +142,7 @@ class WorkloadInput:
 class AllocationSnapshot:
     """The whole input of one decision: solving it again gives the decision again."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     decision_id: str = field(metadata={"doc": "Decision it belongs to."})
     facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
     taken_at: datetime = field(metadata={"doc": "Event time of the newest input."})
@@ -197,9 +187,7 @@ class AuditOutcome(StrEnum):
 class AuditEvent:
     """Who did what, and whether it was allowed."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     actor: str = field(metadata={"doc": "Who: a customer, an operator or a worker."})
     action: str = field(metadata={"doc": "What was tried."})
     subject: str = field(metadata={"doc": "On what, e.g. workload/wl-42."})
@@ -213,9 +201,7 @@ class AuditEvent:
 class Customer:
     """Master data of a customer of GPU capacity."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     customer_id: str = field(metadata={"doc": "The customer."})
     name: str = field(metadata={"doc": "Display name."})
     tier: str = field(metadata={"doc": "Service tier: reserved, on-demand or spot."})
@@ -227,9 +213,7 @@ class Customer:
 class Facility:
     """Master data of a facility; the newest record per facility_id holds."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
     name: str = field(metadata={"doc": "Display name."})
     country: str = field(metadata={"doc": "ISO 3166-1 alpha-2."})
@@ -251,9 +235,7 @@ class Facility:
 class FleetWindow:
     """Partial aggregate of one tumbling window: the readings of one resource group in one input partition. Readers add the parts."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
     resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
     kind: ResourceKind = field(metadata={"doc": "Kind of the devices."})
@@ -282,9 +264,7 @@ class GpuTelemetry:
     utilization_ratio: float = field(metadata={"doc": "Share of time with a kernel running, 0 to 1."})
     temp_c: float = field(metadata={"doc": "GPU temperature, degrees Celsius."})
     memory_used_gib: float = field(metadata={"doc": "Frame buffer in use, GiB; zero or more."})
-    workload_id: str | None = field(
-        metadata={"doc": "Workload that holds the GPU, null when idle."}, default=None
-    )
+    workload_id: str | None = field(metadata={"doc": "Workload that holds the GPU, null when idle."}, default=None)
 
 
 class GridMarket(StrEnum):
@@ -298,9 +278,7 @@ class GridMarket(StrEnum):
 class GridPrice:
     """Locational marginal price of one settlement point and interval."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     settlement_point: str = field(metadata={"doc": "ERCOT settlement point or AESO pool, e.g. HB_WEST."})
     market: GridMarket = field(metadata={"doc": "Market of the price."})
     observed_at: datetime = field(metadata={"doc": "Event time: when the price was published."})
@@ -327,9 +305,7 @@ class SignalStatus(StrEnum):
 class GridSignal:
     """A curtailment or demand-response call to a facility, or its end."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     signal_id: str = field(metadata={"doc": "The call; its end carries the same id."})
     facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
     kind: SignalKind = field(metadata={"doc": "Kind of the call."})
@@ -337,9 +313,7 @@ class GridSignal:
     observed_at: datetime = field(metadata={"doc": "Event time: when the signal was received."})
     starts_at: datetime = field(metadata={"doc": "From when the limit holds."})
     ends_at: datetime = field(metadata={"doc": "Until when the limit holds, as announced."})
-    limit_mw: float = field(
-        metadata={"doc": "Greatest facility load while the call is active, MW; zero or more."}
-    )
+    limit_mw: float = field(metadata={"doc": "Greatest facility load while the call is active, MW; zero or more."})
     payment_usd_mwh: float = field(metadata={"doc": "Paid for each MWh below the facility's cap, USD/MWh."})
 
 
@@ -347,14 +321,10 @@ class GridSignal:
 class MarketTick:
     """A traded price: BTC-USD or the spot price of a GPU-hour."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     instrument: str = field(metadata={"doc": "BTC-USD or H100-HOUR-USD."})
     observed_at: datetime = field(metadata={"doc": "Event time of the tick."})
-    price_usd: float = field(
-        metadata={"doc": "USD per unit of the instrument (1 BTC, 1 GPU-hour); more than zero."}
-    )
+    price_usd: float = field(metadata={"doc": "USD per unit of the instrument (1 BTC, 1 GPU-hour); more than zero."})
     source: str = field(metadata={"doc": "Venue or simulator that published it."})
 
 
@@ -362,16 +332,12 @@ class MarketTick:
 class NetworkStats:
     """State of a proof-of-work chain at a block."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     chain: str = field(metadata={"doc": "bitcoin."})
     observed_at: datetime = field(metadata={"doc": "Event time: when the block was seen."})
     block_height: int = field(metadata={"doc": "Height of the block."})
     difficulty: float = field(metadata={"doc": "Difficulty of the block; more than zero."})
-    network_hashrate_ths: float = field(
-        metadata={"doc": "Estimated hashrate of the network, TH/s; more than zero."}
-    )
+    network_hashrate_ths: float = field(metadata={"doc": "Estimated hashrate of the network, TH/s; more than zero."})
     block_subsidy_btc: float = field(metadata={"doc": "Newly issued coins of a block, BTC."})
     block_fees_btc: float = field(metadata={"doc": "Fees of the block, BTC."})
 
@@ -407,9 +373,7 @@ class InputReference:
 class Profitability:
     """What each use of a megawatt is worth at a facility now."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
     evaluated_at: datetime = field(metadata={"doc": "Event time of the newest input."})
     cause_event_id: str = field(metadata={"doc": "Event that caused the evaluation."})
@@ -438,9 +402,7 @@ class PowerModePoint:
 class Resource:
     """Master data of a resource group: like devices in one facility that are switched together."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     resource_group_id: str = field(metadata={"doc": "The group, unique over all facilities."})
     facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
     kind: ResourceKind = field(metadata={"doc": "Kind of its devices."})
@@ -466,16 +428,12 @@ class WorkloadAction(StrEnum):
 class WorkloadRequest:
     """What was asked of a workload: to run it, to cancel it, or a report of the site's scheduler."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     workload_id: str = field(metadata={"doc": "The workload."})
     action: WorkloadAction = field(metadata={"doc": "What is asked or reported."})
     observed_at: datetime = field(metadata={"doc": "Event time of the request."})
     customer_id: str = field(metadata={"doc": "Who asks."})
-    facility_id: str | None = field(
-        metadata={"doc": "Where it must run; null lets the system choose."}, default=None
-    )
+    facility_id: str | None = field(metadata={"doc": "Where it must run; null lets the system choose."}, default=None)
     gpus: int = field(metadata={"doc": "GPUs held together (gang); SUBMIT only."}, default=0)
     duration_s: int = field(metadata={"doc": "Run time needed, s; SUBMIT only."}, default=0)
     priority: int = field(metadata={"doc": "Higher goes first."}, default=0)
@@ -490,9 +448,7 @@ class WorkloadRequest:
 class WorkloadTransition:
     """One step of a workload's state machine, with all of the workload that a reader needs."""
 
-    event_id: str = field(
-        metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."}
-    )
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     workload_id: str = field(metadata={"doc": "The workload."})
     version: int = field(metadata={"doc": "Number of the step, from 1."})
     to_state: WorkloadState = field(metadata={"doc": "State after."})
@@ -505,12 +461,8 @@ class WorkloadTransition:
     requested_at: datetime = field(metadata={"doc": "Event time of the request."})
     price_usd_gpu_hour: float = field(metadata={"doc": "Price, USD per GPU-hour."})
     reason: str = field(metadata={"doc": "Why, in one line."})
-    from_state: WorkloadState | None = field(
-        metadata={"doc": "State before; null for the first step."}, default=None
-    )
+    from_state: WorkloadState | None = field(metadata={"doc": "State before; null for the first step."}, default=None)
     facility_id: str | None = field(metadata={"doc": "Where it is placed."}, default=None)
     resource_group_id: str | None = field(metadata={"doc": "GPU group that holds it."}, default=None)
     deadline: datetime | None = field(metadata={"doc": "Latest completion, null for none."}, default=None)
-    decision_id: str | None = field(
-        metadata={"doc": "Decision that caused the step, if one did."}, default=None
-    )
+    decision_id: str | None = field(metadata={"doc": "Decision that caused the step, if one did."}, default=None)
