@@ -86,6 +86,7 @@ check: setup lint ## Everything that needs no stack: lint, types, import rules, 
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
 	$(BIN)/python -m hcp.environment_example --check
+	$(BIN)/python -m deploy.grafana.dashboards --check
 
 lint: setup ## Check style with ruff
 	$(BIN)/ruff check .

@@ -1,0 +1,4 @@
+SELECT state, count(*) AS workloads, sum(gpus) AS gpus
+FROM workloads
+GROUP BY state
+ORDER BY state
