@@ -106,8 +106,18 @@ class Registry:
             verdict = self._compatibility(topic)
         if verdict["is_compatible"]:
             return None
-        reasons = verdict.get("messages") or [f"not {topic.compatibility} compatible with the registered versions"]
+        reasons = verdict.get("messages") or [self._refusal(topic)]
         return Incompatibility(topic.subject, tuple(reasons))
+
+    def _refusal(self, topic: Topic) -> str:
+        # Apicurio says only yes or no when it is asked, and why when it refuses. It has just said that it would.
+        try:
+            self._client.register_schema(topic.subject, _avro(topic), False)
+        except SchemaRegistryError as error:
+            if error.http_status_code == _CONFLICT:
+                return str(error.error_message).rpartition("RuleViolationException: ")[2]
+            raise
+        raise RegistryError(f"{topic.subject}: the registry called the schema incompatible, then took it")
 
     def _compatibility(self, topic: Topic) -> dict[str, Any]:
         # The client answers with a bare bool; the reasons come only from the verbose call itself.
