@@ -2,7 +2,12 @@
 
 from rich.console import Console
 
+# A pipe has no width: lines are cut by nobody there.
+_WIDE = 1000
+
 out = Console(highlight=False)
+if not out.is_terminal:
+    out = Console(highlight=False, width=_WIDE)
 err = Console(stderr=True, highlight=False)
 
 

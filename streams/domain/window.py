@@ -154,7 +154,9 @@ class PartitionWindows:
         if WINDOW_START not in rows.columns:
             rows = rows.with_columns(pl.lit(0, dtype=pl.Int64).alias(WINDOW_START))
         keys = [WINDOW_START, *spec.keys]
-        sums = [(pl.col(s) * FIXED_POINT).round().cast(pl.Int64).sum().alias(f"{s}_sum") for s in spec.sums]
+        sums = [
+            (pl.col(s).cast(pl.Float64) * FIXED_POINT).round().cast(pl.Int64).sum().alias(f"{s}_sum") for s in spec.sums
+        ]
         maxima = [pl.col(m).max().alias(f"{m}_max") for m in spec.maxima]
         counts = [
             pl.len().cast(pl.Int64).alias("readings"),
