@@ -1,8 +1,8 @@
 """Records a CPU-second of the rollup beside stock Faust and Kafka Streams, on the same topic in the same run.
 
-`python -m tests.bench.rollup [--records N] [--runs R] [--peers DIR]`. The peers are a harness of their own, a folder with
-bench.py and infra.py. Each one's output is checked against the generator's sums. CPU is user and system time of the
-process tree between its first and its last record.
+`python -m tests.bench.rollup [--records N] [--runs R] [--peers DIR]`. The peers are a harness of their own, a folder
+with bench.py and infra.py. Each one's output is checked against the generator's sums. CPU is user and system time of
+the process tree between its first and its last record.
 """
 
 import argparse

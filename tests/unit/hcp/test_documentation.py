@@ -1,0 +1,46 @@
+"""What the documentation tells people to type exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from hcp.cli import app
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("name", ["README.md", "GETTING_STARTED.md"])
+def test_every_hcp_command_and_option_named_exists(name: str) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    text = (ROOT / name).read_text()
+    used = re.findall(r"(?:`|^    |\| )hcp ([a-z]+)([^`\n|]*)", text, re.MULTILINE)
+    assert used
+    for verb, rest in used:
+        assert verb in commands, verb
+        options = {option for parameter in commands[verb].params for option in parameter.opts}
+        for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", rest):
+            assert option in options | {"--help"}, f"hcp {verb} {option}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "GETTING_STARTED.md"])
+def test_every_make_target_named_exists(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    used = set(re.findall(r"(?:`|^    )make ([a-z-]+)", (ROOT / name).read_text(), re.MULTILINE))
+    assert used
+    assert used <= targets
+
+
+@pytest.mark.parametrize("name", ["README.md", "GETTING_STARTED.md"])
+def test_every_file_linked_exists(name: str) -> None:
+    text = (ROOT / name).read_text()
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_verbs_that_people_know_are_there() -> None:
+    text = (ROOT / "Makefile").read_text()
+    described = set(re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE))
+    wanted = "setup start stop restart clean logs health db-shell timescale-shell test lint build backup-db demo bench"
+    assert set(wanted.split()) <= described
