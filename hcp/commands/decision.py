@@ -11,7 +11,6 @@ from schemas.codec import Codec, UndecodableError, to_json
 from schemas.events import AllocationDecision, AllocationSnapshot, ResourceKind
 from schemas.registry import Registry
 from streams.agents.recovery import messages
-from streams.domain.allocation import solve
 
 _SNAPSHOTS = topic("allocations.snapshots")
 _DECISIONS = topic("allocations.decisions")
@@ -32,6 +31,9 @@ def explain(
     if found is None or snapshot is None:
         console.fail(f"no decision whose id starts with {decision!r} in {_DECISIONS.name}, or its snapshot is missing")
         raise typer.Exit(1)
+    # OR-tools takes a second to import, which every other command would wait for.
+    from streams.domain.allocation import solve  # noqa: PLC0415
+
     same = codec.encode(_DECISIONS, solve(snapshot)) == codec.encode(_DECISIONS, found)
     if as_json:
         console.out.print(to_json(snapshot), to_json(found), sep="\n", markup=False, soft_wrap=True)

@@ -21,12 +21,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-INTERVALS = 40
+INTERVALS = 30
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World, seed: int) -> None:
-    chance = random.Random(seed)
+def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World) -> None:
+    chance = random.Random(1)
     world.send(a.facility(), a.miners(), a.gpus(), a.customer(), a.tick(), a.gpu_tick(), a.network(), a.price())
     world.start()
     sent = 1
