@@ -172,10 +172,10 @@ def price_file(directory: Path, start: datetime, prices: list[float]) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoWorld]:
     """The system at work: every table has rows, a message was undecodable, and an illegal step was refused.
 
-    The prices of Texas-1 are a user's file: 20 USD/MWh, a spike of half an hour, 20 again for longer than any test.
+    The prices of Texas-1 are a user's file: 20 USD/MWh, a spike of an hour, 20 again for longer than any test.
     """
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
-    prices = price_file(tmp_path_factory.mktemp("prices"), start, [20.0] * 6 + [4000.0] * 6 + [20.0] * 276)
+    prices = price_file(tmp_path_factory.mktemp("prices"), start, [20.0] * 6 + [4000.0] * 12 + [20.0] * 270)
     replay = ("--replay", str(prices), "--replay-point", "HB_WEST")
     with running_demo(tmp_path_factory.mktemp("demo"), *FLEET, *replay) as world:
         producer = Producer(world.kafka)

@@ -21,11 +21,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-INTERVALS = 30
+INTERVALS = 40
 
 
-def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World) -> None:
-    chance = random.Random(1)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World, seed: int) -> None:
+    chance = random.Random(seed)
     world.send(a.facility(), a.miners(), a.gpus(), a.customer(), a.tick(), a.gpu_tick(), a.network(), a.price())
     world.start()
     sent = 1

@@ -17,7 +17,7 @@ URI = DATA / "ercot_rtm_spp_15min_2021-02_uri.csv"
 CHEAP_USD_MWH = 60
 DEAR_USD_MWH = 250
 FLEET = ("--miners", "40", "--gpus", "48", "--speed", "300")
-DEADLINE_S = 180.0
+DEADLINE_S = 120.0
 
 
 def mines(decision: AllocationDecision) -> bool:
@@ -29,7 +29,7 @@ def assert_decisions_follow(world: DemoWorld) -> None:
     deadline = time.monotonic() + DEADLINE_S
     dear: list[AllocationDecision] = []
     cheap: list[AllocationDecision] = []
-    while not dear or len(cheap) < 3:
+    while len(dear) < 3 or len(cheap) < 3:
         assert time.monotonic() < deadline, f"{len(dear)} dear and {len(cheap)} cheap intervals so far"
         decisions = [event for _, event in world.committed("allocations.decisions")]
         decisions = [decision for decision in decisions if decision.facility_id == "Texas-1"]
