@@ -39,6 +39,7 @@ from schemas.registry import Registry, RegistryUnavailableError
 
 log = logging.getLogger(__name__)
 
+BATCH = 50_000
 _POLL_S = 0.1
 _REQUEST_S = 10.0
 _SHOW_EVERY_S = 1.0
@@ -57,7 +58,7 @@ class ProjectionConfig:
     registry_url: str
     dsn: str
     database: str
-    batch: int = 50_000
+    batch: int = BATCH
     group_id: str | None = None
     tables: tuple[Table, ...] = TABLES
     topics: Mapping[str, str] | None = None
