@@ -5,51 +5,58 @@ Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 the stack is not (whol
 
 import os
 import sys
+from typing import ClassVar
 
 import typer
 
-from deploy.local.error import StackError
 from hcp import console
-from hcp.commands import database, decision, demo, event, schema, simulate, stack, worker
-from hcp.event_log import LogError
-from hcp.settings import SettingsError
-from hcp.worker_process import WorkerError
-from projections.error import ProjectionError
-from schemas.catalog import UnknownTopicError
-from schemas.codec import CodecError
-from schemas.provision import ProvisionError
-from schemas.registry import RegistryError
-from simulators.error import SimulatorError
+from hcp.lazy_group import LazyGroup
 
-EXPECTED: tuple[type[Exception], ...] = (
-    SettingsError,
-    RegistryError,
-    ProvisionError,
-    UnknownTopicError,
-    CodecError,
-    StackError,
-    SimulatorError,
-    event.ProduceError,
-    LogError,
-    ProjectionError,
-    database.DatabaseError,
-    WorkerError,
+# By name, as the modules that define them are imported with the command that may raise them.
+EXPECTED = frozenset(
+    {
+        "deploy.local.error.StackError",
+        "hcp.commands.database.DatabaseError",
+        "hcp.commands.event.ProduceError",
+        "hcp.event_log.LogError",
+        "hcp.settings.SettingsError",
+        "hcp.worker_process.WorkerError",
+        "projections.error.ProjectionError",
+        "schemas.catalog.UnknownTopicError",
+        "schemas.codec.CodecError",
+        "schemas.provision.ProvisionError",
+        "schemas.registry.RegistryError",
+        "simulators.error.SimulatorError",
+    }
 )
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, help=__doc__)
-app.add_typer(schema.app, name="schemas")
-for verb in (stack.up, stack.down, stack.status, stack.logs):
-    app.command()(verb)
-app.command()(decision.explain)
-app.command()(simulate.simulate)
-app.command()(event.produce)
-app.command()(event.tail)
-app.command()(worker.worker)
-app.command()(demo.demo)
-app.command()(database.migrate)
-app.command()(database.query)
-app.command()(database.psql)
-app.command()(database.backup)
+
+class _Commands(LazyGroup):
+    places: ClassVar[dict[str, str]] = {
+        "schemas": "hcp.commands.schema:app",
+        "up": "hcp.commands.stack:up",
+        "down": "hcp.commands.stack:down",
+        "status": "hcp.commands.stack:status",
+        "logs": "hcp.commands.stack:logs",
+        "explain": "hcp.commands.decision:explain",
+        "simulate": "hcp.commands.simulate:simulate",
+        "produce": "hcp.commands.event:produce",
+        "tail": "hcp.commands.event:tail",
+        "worker": "hcp.commands.worker:worker",
+        "demo": "hcp.commands.demo:demo",
+        "migrate": "hcp.commands.database:migrate",
+        "query": "hcp.commands.database:query",
+        "psql": "hcp.commands.database:psql",
+        "backup": "hcp.commands.database:backup",
+    }
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.callback()
+def _hcp() -> None:
+    pass
 
 
 def main() -> None:
@@ -58,11 +65,16 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
-    except EXPECTED as error:
-        if os.environ.get("HCP_TRACEBACK"):
+    except Exception as error:
+        if os.environ.get("HCP_TRACEBACK") or not is_expected(error):
             raise
         console.fail(_chain(error))
         sys.exit(1)
+
+
+def is_expected(error: Exception) -> bool:
+    """Whether the message of this error is all that the user needs."""
+    return any(f"{kind.__module__}.{kind.__qualname__}" in EXPECTED for kind in type(error).__mro__)
 
 
 def _chain(error: BaseException) -> str:

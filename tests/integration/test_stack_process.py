@@ -208,7 +208,7 @@ def _interrupted(stack: Stack) -> None:
 def test_interrupt_stops_what_was_started(home: Path) -> None:
     script = f"""
         from pathlib import Path
-        import hcp.cli  # brings libraries with threads of their own, which may be handed the signal
+        import hcp.commands.demo  # brings libraries with threads of their own, which may be handed the signal
         from tests.integration.test_stack_process import DEAF, small, stack_of
         stack_of(Path({str(home)!r}), small("quick"), small("slow", code=DEAF)).up()
     """
