@@ -55,6 +55,12 @@ class Settings(BaseSettings):
     window_s: int = Field(15, gt=0, description="Length of a fleet window, s of event time.")
     grace_s: int = Field(15, ge=0, description="How long after a window's end its late readings are taken, s.")
     dispatch_interval_s: int = Field(300, gt=0, description="Length of a decision's interval, s of event time.")
+    projection_memory_mb: int = Field(
+        256, ge=16, description="Memory for the events that a projection worker has in flight, MB."
+    )
+    dead_letter_limit: float = Field(
+        0.5, gt=0, le=1, description="Share of bad events at which a projection worker stops; 1 never stops."
+    )
     seed: int = Field(1, description="Seed of the simulators.")
 
     @property

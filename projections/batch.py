@@ -18,10 +18,14 @@ FacilityLookup = Callable[[Collection[str]], Collection[str]]
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A decoded batch: `frame` has the event's columns and `_row`; `dead` is what was refused, in the order it came."""
+    """A decoded batch: `frame` has the event's columns and `_row`; `dead` is what was refused, in the order it came.
+
+    `payload_bytes` is the size of all values together.
+    """
 
     frame: pl.DataFrame
     dead: tuple[DeadLetter, ...]
+    payload_bytes: int
 
 
 class TopicReader:
@@ -35,14 +39,15 @@ class TopicReader:
 
     def read(self, messages: Sequence[Message]) -> Accepted:
         """Returns what of the messages may be written. Raises RegistryUnavailableError and KafkaException."""
-        decoded = self._decoder.decode([message.value() for message in messages])
+        values = list(map(Message.value, messages))
+        decoded = self._decoder.decode(values)
         broken = violations(self.topic.event_class, decoded.frame)
         frame = accepted(decoded.frame, broken)
         unknown = self._unknown(frame)
         dead = [self._dead(messages[reject.row], STAGE_DECODE, reject) for reject in decoded.rejects]
         dead += [self._dead(messages[reject.row], STAGE_RULE, reject) for reject in (*broken, *unknown)]
         dead.sort(key=lambda letter: (letter.partition, letter.offset))
-        return Accepted(accepted(frame, unknown), tuple(dead))
+        return Accepted(accepted(frame, unknown), tuple(dead), sum(map(len, filter(None, values))))
 
     def _unknown(self, frame: pl.DataFrame) -> tuple[Reject, ...]:
         field = REFERENCES.get(self.topic.event_class)

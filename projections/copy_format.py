@@ -1,102 +1,77 @@
-"""Frames as PostgreSQL's binary COPY format, built column by column without a Python object a value.
+"""Frames as PostgreSQL's binary COPY format, and columns as its binary arrays, without a Python object a value.
 
 Format: PostgreSQL documentation, COPY, "Binary Format"; a field is its length (int32, -1 for null) and its bytes, all
-big endian. Timestamps are microseconds since 2000-01-01; text is UTF-8.
+big endian (`projections.binary_field` has the bytes of each type). An array is its dimensions, its type and its fields
+(src/backend/utils/adt/arrayfuncs.c, array_recv).
+
+Rows are built as a matrix of bytes that is as wide as the widest row could be; what a row does not use is cut out in
+one pass. That is several times faster than placing each field of a ragged row.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import struct
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
+
+from projections.binary_field import Bytes, Field, field, oid
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 TRAILER = b"\xff\xff"
-_POSTGRES_EPOCH_US = 946_684_800_000_000
-
-Bytes = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int64]
-
-
-class UnsupportedColumnError(ValueError):
-    """The SQL type has no binary encoding here; the message names the column."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Fields:
-    """One column's fields: `width` is the bytes of each value, 0 for null; `data` is the values one after another."""
-
-    width: Integers
-    is_null: npt.NDArray[np.bool_]
-    data: Bytes
+_LENGTH_BYTES = 4
+_MATRIX_BYTES = 64 * 2**20
+"""A frame whose matrix would be larger is cut in two: one long text must not make all rows as long."""
 
 
 def binary_copy(frame: pl.DataFrame, columns: Mapping[str, str]) -> bytes:
     """Returns the rows of a frame as one binary COPY stream, header and trailer included.
 
-    `columns` are name → SQL type (text, integer, bigint, double precision, timestamptz). Raises UnsupportedColumnError.
+    `columns` are name → SQL type. Raises UnsupportedColumnError.
     """
-    n = len(frame)
-    fields = [_fields(frame[name], sql_type) for name, sql_type in columns.items()]
-    widths = sum((column.width for column in fields), np.zeros(n, np.int64)) + 2 + 4 * len(fields)
-    starts = np.cumsum(widths) - widths
-    out = np.empty(int(widths.sum()), np.uint8)
-    _scatter(out, starts, np.full(n, len(fields), ">i2"))
-    position = starts + 2
-    for column in fields:
-        _scatter(out, position, np.where(column.is_null, -1, column.width).astype(">i4"))
-        position = position + 4
-        _scatter_ragged(out, position, column)
-        position = position + column.width
-    return HEADER + out.tobytes() + TRAILER
+    return b"".join([HEADER, *_parts(frame, columns), TRAILER])
 
 
-def _fields(column: pl.Series, sql_type: str) -> _Fields:
-    is_null = column.is_null().to_numpy()
-    match sql_type:
-        case "text":
-            return _text(column, is_null)
-        case "timestamptz":
-            micros = column.cast(pl.Datetime("us", "UTC")).to_physical().fill_null(0).to_numpy()
-            return _fixed((micros - _POSTGRES_EPOCH_US).astype(">i8"), is_null)
-        case "double precision":
-            return _fixed(column.cast(pl.Float64).fill_null(0.0).to_numpy().astype(">f8"), is_null)
-        case "integer":
-            return _fixed(column.cast(pl.Int32).fill_null(0).to_numpy().astype(">i4"), is_null)
-        case "bigint":
-            return _fixed(column.cast(pl.Int64).fill_null(0).to_numpy().astype(">i8"), is_null)
-        case _:
-            raise UnsupportedColumnError(f"{column.name}: no binary COPY of {sql_type}")
+def binary_array(column: pl.Series, sql_type: str) -> bytes:
+    """Returns a column as a one-dimensional array in PostgreSQL's binary format. Raises UnsupportedColumnError."""
+    head = struct.pack(">iiI", 1, int(column.null_count() > 0), oid(sql_type)) + struct.pack(">ii", len(column), 1)
+    return head + b"".join(_array_parts(column, sql_type))
 
 
-def _fixed(values: npt.NDArray[Any], is_null: npt.NDArray[np.bool_]) -> _Fields:
-    width = np.where(is_null, 0, values.dtype.itemsize).astype(np.int64)
-    return _Fields(width, is_null, np.ascontiguousarray(values[~is_null]).view(np.uint8))
+def _parts(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[bytes]:
+    fields = [field(frame[name], sql_type) for name, sql_type in columns.items()]
+    if len(frame) > 1 and _matrix_bytes(fields, len(frame)) > _MATRIX_BYTES:
+        half = len(frame) // 2
+        return [*_parts(frame[:half], columns), *_parts(frame[half:], columns)]
+    return [_packed(np.array([len(fields)], ">i2"), fields, len(frame))]
 
 
-def _text(column: pl.Series, is_null: npt.NDArray[np.bool_]) -> _Fields:
-    width = column.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
-    # One string of all of them: nulls drop out, and so have no bytes.
-    joined = column.str.join("").item() if len(column) else ""
-    return _Fields(width, is_null, np.frombuffer((joined or "").encode(), np.uint8))
+def _array_parts(column: pl.Series, sql_type: str) -> list[bytes]:
+    made = field(column, sql_type)
+    if len(column) > 1 and _matrix_bytes([made], len(column)) > _MATRIX_BYTES:
+        half = len(column) // 2
+        return [*_array_parts(column[:half], sql_type), *_array_parts(column[half:], sql_type)]
+    return [_packed(np.array([], ">i2"), [made], len(column))]
 
 
-def _scatter(out: Bytes, position: Integers, values: npt.NDArray[Any]) -> None:
-    size = values.dtype.itemsize
-    source = values.view(np.uint8).reshape(-1, size)
-    for byte in range(size):
-        out[position + byte] = source[:, byte]
+def _matrix_bytes(fields: Sequence[Field], n: int) -> int:
+    return n * sum(_LENGTH_BYTES + made.size for made in fields)
 
 
-def _scatter_ragged(out: Bytes, position: Integers, column: _Fields) -> None:
-    if not len(column.data):
-        return
-    first = int(column.width[0])
-    if (column.width == first).all():
-        _scatter(out, position, column.data.reshape(-1, first).view(f"V{first}").reshape(-1))
-        return
-    ends = np.cumsum(column.width)
-    shift = np.repeat(position - (ends - column.width), column.width)
-    out[np.arange(len(column.data)) + shift] = column.data
+def _packed(prefix: np.ndarray[tuple[int], np.dtype[np.int16]], fields: Sequence[Field], n: int) -> bytes:
+    """Returns the bytes of n rows: the prefix, then of each field its length and its value."""
+    first = prefix.nbytes
+    width = first + sum(_LENGTH_BYTES + made.size for made in fields)
+    matrix = np.empty((n, width), np.uint8)
+    matrix[:, :first] = prefix.view(np.uint8)
+    used: Bytes | None = None
+    at = first
+    for made in fields:
+        matrix[:, at : at + _LENGTH_BYTES] = made.length.astype(">i4").view(np.uint8).reshape(-1, _LENGTH_BYTES)
+        at += _LENGTH_BYTES
+        matrix[:, at : at + made.size] = made.cells
+        if made.used is not None:
+            if used is None:
+                used = np.ones((n, width), np.bool_)
+            used[:, at : at + made.size] = made.used
+        at += made.size
+    return (matrix if used is None else matrix[used]).tobytes()

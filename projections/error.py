@@ -2,11 +2,31 @@
 
 
 class ProjectionError(Exception):
-    """Base of what stops a projection: going on, or trying again unchanged, will not help."""
+    """Base of the errors of projections."""
 
 
 class FencedError(ProjectionError):
-    """Another worker has moved the offsets of a partition that this one thought was its own."""
+    """Another worker has claimed a partition that this one thought was its own: stop, and write nothing more."""
+
+
+class RefusedError(ProjectionError):
+    """The store refuses what a row holds, such as a value that breaks a constraint: the row is a dead letter.
+
+    `error` is the store's name for it, such as CheckViolation.
+    """
+
+    def __init__(self, error: str, reason: str) -> None:
+        super().__init__(reason)
+        self.error = error
+        self.reason = reason
+
+
+class UnavailableError(ProjectionError):
+    """The store does not answer: wait, and start again from the offsets that it holds."""
+
+
+class TooManyDeadError(ProjectionError):
+    """So many events in a row are bad that the fault is likelier in a deployment than in them: stop, and say so."""
 
 
 class MigrationError(ProjectionError):

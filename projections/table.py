@@ -21,12 +21,14 @@ class Mode(StrEnum):
     """How rows are written.
 
     APPEND copies them. LATEST keeps the newest row of each key and never goes back in `order`. LEDGER appends a row
-    unless its `key` is there already.
+    unless its `key` is there already. WINDOW is for results that are revised: `key` names the window, and only a later
+    revision (`order`) replaces a row.
     """
 
     APPEND = "append"
     LATEST = "latest"
     LEDGER = "ledger"
+    WINDOW = "window"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class Table:
         """Refuses a declaration that can't be written."""
         if (self.mode is Mode.APPEND) == bool(self.key):
             raise ValueError(f"{self.name}: {self.mode} tables have {'no' if self.mode is Mode.APPEND else 'a'} key")
-        if (self.mode is Mode.LATEST) != bool(self.order):
-            raise ValueError(f"{self.name}: an order belongs to a latest table, and only to it")
+        if (self.mode in {Mode.LATEST, Mode.WINDOW}) != bool(self.order):
+            raise ValueError(f"{self.name}: an order belongs to a latest or window table, and only to them")
         unknown = {*self.key, *self.order} - set(self.columns)
         if unknown:
             raise ValueError(f"{self.name}: {sorted(unknown)} are not among its columns")

@@ -1,70 +1,108 @@
 """Writes rows into a table in the way its mode says, within the caller's transaction."""
 
+from typing import Any, cast
+
 import polars as pl
 from psycopg import sql
+from psycopg.adapt import Buffer, Dumper
+from psycopg.pq import Format
 
-from projections.copy_format import binary_copy
+from projections.copy_format import binary_array, binary_copy
 from projections.offset_store import Connection
 from projections.table import Mode, Table, first, newest
 from schemas.columnar import ROW
 
+_ARRAY_OIDS = {
+    "boolean": 1000, "bytea": 1001, "smallint": 1005, "integer": 1007, "text": 1009, "bigint": 1016, "real": 1021,
+    "double precision": 1022, "date": 1182, "timestamptz": 1185, "numeric": 1231,
+}  # fmt: skip
+"""Object ids of the array types (src/include/catalog/pg_type.dat)."""
 
-def write(connection: Connection, table: Table, rows: pl.DataFrame) -> int:
+
+class _Column:
+    """A column as a parameter: the array's type and its binary form."""
+
+    def __init__(self, column: pl.Series, sql_type: str) -> None:
+        self.array_oid = _ARRAY_OIDS[sql_type]
+        self.data = binary_array(column, sql_type)
+
+
+class _ColumnDumper(Dumper):
+    format = Format.BINARY
+
+    def get_key(self, obj: _Column, format: Any) -> Any:  # noqa: A002 - psycopg's signature
+        return (_Column, obj.array_oid)
+
+    def upgrade(self, obj: _Column, format: Any) -> Dumper:  # noqa: A002 - psycopg's signature
+        dumper = type(self)(_Column)
+        dumper.oid = obj.array_oid
+        return dumper
+
+    def dump(self, obj: _Column) -> Buffer:
+        return obj.data
+
+
+def write(connection: Connection, table: Table, rows: pl.DataFrame, target: str | None = None) -> int:
     """Writes the rows (the table's columns and `_row`) and returns how many the table took.
 
-    Raises psycopg.Error; nothing is committed here.
+    `target` is the name of a table of the same form to write to instead. Raises psycopg.Error; nothing is committed
+    here.
     """
     if rows.is_empty():
         return 0
+    name = sql.Identifier(target or table.name)
     match table.mode:
         case Mode.APPEND:
-            statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(_table(table), _columns(table))
+            statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(name, _columns(table))
             with connection.cursor() as cursor:
                 with cursor.copy(statement) as copy:
                     copy.write(binary_copy(rows, table.columns))
                 return len(rows)
         case Mode.LATEST:
-            return _insert(connection, table, newest(rows, table, ROW), _update(table))
+            return _insert(connection, table, name, newest(rows, table, ROW), _update(table, name, ">="))
+        case Mode.WINDOW:
+            return _insert(connection, table, name, newest(rows, table, ROW), _update(table, name, ">"))
         case Mode.LEDGER:
-            return _insert(connection, table, first(rows, table), sql.SQL("DO NOTHING"))
+            return _insert(connection, table, name, first(rows, table), sql.SQL("DO NOTHING"))
 
 
-def _insert(connection: Connection, table: Table, rows: pl.DataFrame, on_conflict: sql.Composable) -> int:
-    arrays, values = [], []
-    for name, sql_type in table.columns.items():
-        # An array of jsonb would have to be quoted twice: it travels as text.
+def _insert(
+    connection: Connection, table: Table, name: sql.Identifier, rows: pl.DataFrame, on_conflict: sql.Composable
+) -> int:
+    arrays, values, parameters = [], [], []
+    for column, sql_type in table.columns.items():
+        # PostgreSQL parses jsonb from text faster than we would make its array.
         travels_as = "text" if sql_type == "jsonb" else sql_type
-        arrays.append(sql.SQL("%s::{}[]").format(sql.SQL(travels_as)))
-        values.append(sql.SQL("{}::{}").format(sql.Identifier(name), sql.SQL(sql_type)))
+        arrays.append(sql.SQL("%b::{}[]").format(sql.SQL(cast("Any", travels_as))))
+        values.append(sql.SQL("{}::{}").format(sql.Identifier(column), sql.SQL(cast("Any", sql_type))))
+        parameters.append(_Column(rows[column], travels_as))
     statement = sql.SQL(
         "INSERT INTO {table} ({columns}) SELECT {values} FROM unnest({arrays}) AS batch ({columns})"
         " ON CONFLICT ({key}) {on_conflict}"
     ).format(
-        table=_table(table),
+        table=name,
         columns=_columns(table),
         values=sql.SQL(", ").join(values),
         arrays=sql.SQL(", ").join(arrays),
         key=sql.SQL(", ").join(map(sql.Identifier, table.key)),
         on_conflict=on_conflict,
     )
-    parameters = [rows[name].to_list() for name in table.columns]
-    return connection.execute(statement, parameters).rowcount
+    with connection.cursor() as cursor:
+        cursor.adapters.register_dumper(_Column, _ColumnDumper)
+        return cursor.execute(statement, parameters).rowcount
 
 
-def _update(table: Table) -> sql.Composed:
-    changed = [name for name in table.columns if name not in table.key]
-    assignments = [sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in changed]
-    newer = [sql.SQL("EXCLUDED.{}").format(sql.Identifier(name)) for name in table.order]
-    held = [sql.SQL("{}.{}").format(_table(table), sql.Identifier(name)) for name in table.order]
-    return sql.SQL("DO UPDATE SET {assignments} WHERE ({newer}) >= ({held})").format(
+def _update(table: Table, name: sql.Identifier, comparison: Any) -> sql.Composed:
+    changed = [column for column in table.columns if column not in table.key]
+    assignments = [sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in changed]
+    newer = [sql.SQL("EXCLUDED.{}").format(sql.Identifier(column)) for column in table.order]
+    held = [sql.SQL("{}.{}").format(name, sql.Identifier(column)) for column in table.order]
+    return sql.SQL("DO UPDATE SET {assignments} WHERE ({newer}) {comparison} ({held})").format(
         assignments=sql.SQL(", ").join(assignments),
         newer=sql.SQL(", ").join(newer),
+        comparison=sql.SQL(comparison),
         held=sql.SQL(", ").join(held),
     )
-
-
-def _table(table: Table) -> sql.Identifier:
-    return sql.Identifier(table.name)
 
 
 def _columns(table: Table) -> sql.Composed:

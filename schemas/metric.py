@@ -23,7 +23,19 @@ DEAD_LETTERS = Counter("hcp_dead_letters", "Events sent to a dead-letter topic."
 LATE_EVENTS = Counter("hcp_late_events", "Events past the grace of their window.", ["worker", "topic"])
 WINDOWS = Counter("hcp_windows", "Windows closed and emitted.", ["worker", "topic"])
 ROWS_WRITTEN = Counter("hcp_rows_written", "Rows written or upserted.", ["worker", "table"])
+WRITE_SECONDS = Histogram(
+    "hcp_write_seconds", "Time to write a batch's rows, without the commit.", ["worker"], buckets=_SECONDS
+)
 COMMIT_SECONDS = Histogram("hcp_commit_seconds", "Time of a transaction's commit.", ["worker"], buckets=_SECONDS)
+BATCH_EVENTS = Histogram(
+    "hcp_batch_events", "Events in a batch.", ["worker"], buckets=(1, 10, 100, 1_000, 5_000, 20_000, 50_000, 100_000)
+)
+BATCH_LIMIT = Gauge("hcp_batch_limit_events", "Most events that the next batch may have.", ["worker"])
+APPLIED_OFFSET = Gauge("hcp_applied_offset", "Next offset after those applied.", ["worker", "topic", "partition"])
+FENCED = Counter("hcp_fenced", "Times that this worker was overtaken by another and stopped.", ["worker"])
+MISSED_EVENTS = Counter(
+    "hcp_missed_events", "Offsets deleted from Kafka before they were applied.", ["worker", "topic"]
+)
 SOLVER_SECONDS = Histogram("hcp_solver_seconds", "Time to build and solve.", ["facility"], buckets=_SECONDS)
 SOLVER_GAP = Gauge("hcp_solver_gap_ratio", "Proven gap of the last decision.", ["facility"])
 DEPENDENCY_UP = Gauge(

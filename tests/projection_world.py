@@ -19,7 +19,9 @@ from confluent_kafka import Producer
 from psycopg import sql
 
 from projections import migration
+from projections.sinks.postgres import PostgresSink
 from projections.table import Database
+from projections.tables import tables_of
 from projections.worker import ProjectionConfig, run
 from schemas import provision
 from schemas.catalog import Topic, topic
@@ -144,9 +146,7 @@ def _main() -> None:
     topics = dict(pair.split("=") for pair in renamed)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    from projections.tables import TABLES
-
-    tables = tuple(table for table in TABLES if set(table.sources) & set(topics))
+    tables = tuple(table for table in tables_of(Database(database)) if set(table.sources) & set(topics))
     used = tuple(
         replace(table, sources={name: rows for name, rows in table.sources.items() if name in topics})
         for table in tables
@@ -155,12 +155,10 @@ def _main() -> None:
         ProjectionConfig(
             kafka={"bootstrap.servers": kafka},
             registry_url=registry_url,
-            dsn=dsn,
-            database=database,
-            group_id=group_id,
+            worker=group_id,
+            sink=lambda: PostgresSink(dsn, group_id),
             tables=used,
             topics=topics,
-            batch=500,
         ),
         stop,
     )

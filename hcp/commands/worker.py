@@ -84,15 +84,21 @@ def _run_rollup(config: settings.Settings, stop: threading.Event) -> None:
 
 def _run_projection(name: WorkerName, config: settings.Settings, stop: threading.Event) -> None:
     from projections import worker as projection  # noqa: PLC0415
+    from projections.sinks.postgres import PostgresSink  # noqa: PLC0415
+    from projections.table import Database  # noqa: PLC0415
+    from projections.tables import tables_of  # noqa: PLC0415
 
     is_postgres = name is WorkerName.PROJECT_POSTGRES
-    dsn = config.postgres_dsn if is_postgres else config.metrics_dsn
+    dsn = (config.postgres_dsn if is_postgres else config.metrics_dsn).get_secret_value()
     projection.run(
         projection.ProjectionConfig(
             kafka=config.kafka_client_config(),
             registry_url=config.schema_registry_url,
-            dsn=dsn.get_secret_value(),
-            database="postgres" if is_postgres else "timescale",
+            worker=name,
+            sink=lambda: PostgresSink(dsn, name),
+            tables=tables_of(Database.POSTGRES if is_postgres else Database.TIMESCALE),
+            memory_mb=config.projection_memory_mb,
+            dead_letter_limit=config.dead_letter_limit,
         ),
         stop,
     )

@@ -24,7 +24,6 @@ from projections import migration
 from projections.copy_format import binary_copy
 from projections.table import Database
 from projections.tables import METRICS
-from projections.worker import BATCH
 from schemas import provision
 from schemas.catalog import Topic, topic
 from schemas.codec import Codec
@@ -36,6 +35,7 @@ from tests.streams_event import facility
 
 TELEMETRY = topic("telemetry.asic")
 DEVICES = 10_000
+BATCH = 50_000
 NEEDED_ROWS_S = 50_000
 WAIT_S = 300.0
 RAW_HOUR = 10

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from projections import migration, offset_store
 from projections.error import FencedError, MigrationError
+from projections.sink import Claim, Step
 from projections.table import Database
 from projections.tables import tables_of
 from schemas.events import AuditEvent, AuditOutcome, WorkloadState, WorkloadTransition
@@ -181,13 +182,16 @@ def test_a_service_that_goes_away_stops_the_work_and_loses_nothing(
     assert world.end(signal.SIGTERM) == 0
 
 
-def test_a_worker_whose_partition_has_been_moved_on_can_not_write(postgres_world: ProjectionWorld) -> None:
+def test_a_worker_whose_partition_another_one_claimed_can_not_write(postgres_world: ProjectionWorld) -> None:
     place = ("audit.events", 0)
     with psycopg.connect(postgres_world.dsn, autocommit=True) as connection:
-        offset_store.ensure(connection, "w", {place: 0})
-        offset_store.advance(connection, "w", {place: 0}, {place: 10})
-        with pytest.raises(FencedError, match="another worker has applied them"), connection.transaction():
-            offset_store.advance(connection, "w", {place: 0}, {place: 7})
+        assert offset_store.claim(connection, "w", {place: 5}) == {place: Claim(5, epoch=1)}
+        assert offset_store.claim(connection, "w", {place: 0}) == {place: Claim(5, epoch=2)}
+        # Neither the older epoch nor another offset than the stored one moves anything.
+        for stale in (Step(5, 7, epoch=1), Step(4, 7, epoch=2)):
+            with pytest.raises(FencedError, match="another worker has claimed them"), connection.transaction():
+                offset_store.advance(connection, "w", {place: stale})
+        offset_store.advance(connection, "w", {place: Step(5, 10, epoch=2)})
         assert offset_store.read(connection, "w", [place]) == {place: 10}
 
 

@@ -43,7 +43,7 @@ def test_the_first_row_of_a_key_is_the_one_that_came_first(rows: list[tuple[str,
     [
         pytest.param({"mode": Mode.APPEND}, "append tables have no key", id="append-with-key"),
         pytest.param({"key": ()}, "latest tables have a key", id="latest-without-key"),
-        pytest.param({"order": ()}, "an order belongs to a latest table", id="latest-without-order"),
+        pytest.param({"order": ()}, "an order belongs to a latest or window table", id="latest-without-order"),
         pytest.param({"key": ("nobody",)}, "not among its columns", id="unknown-key"),
     ],
 )

@@ -1,0 +1,88 @@
+"""A batch of messages as rows, steps and dead letters: all that is done before a store is asked."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+from confluent_kafka import Message
+
+from projections.batch import FacilityLookup, TopicReader
+from projections.raw_batch import RawBatch
+from projections.sink import Rows
+from projections.table import Table
+from schemas.catalog import topic
+from schemas.dead_letter import DeadLetter
+from schemas.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class EventTimes:
+    """Newest event time of a topic in a batch, ms since the epoch, and the mean time between its events, ms."""
+
+    newest_ms: int
+    pace_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a store is to take, with the messages it came from; `began` is when the work on it began (monotonic)."""
+
+    raw: RawBatch
+    rows: tuple[Rows, ...]
+    dead: tuple[DeadLetter, ...]
+    times: Mapping[str, EventTimes]
+    payload_bytes: int
+    began: float
+
+
+class Preparation:
+    """Decodes, checks and projects; `sources` are Kafka's topic names → those of the catalog. Safe between threads."""
+
+    def __init__(
+        self, sources: Mapping[str, str], tables: tuple[Table, ...], registry: Registry, worker: str,
+        facilities: FacilityLookup,
+    ) -> None:  # fmt: skip
+        self._sources = sources
+        self._tables = tables
+        self._readers = {
+            name: TopicReader(topic(source), registry, worker, facilities) for name, source in sources.items()
+        }
+        self._lock = threading.Lock()
+
+    def __call__(self, raw: RawBatch) -> Prepared:
+        """Returns the batch ready to be applied. Raises RegistryUnavailableError and KafkaException."""
+        began = time.monotonic()
+        rows: list[Rows] = []
+        dead: list[DeadLetter] = []
+        times: dict[str, EventTimes] = {}
+        payload_bytes = 0
+        with self._lock:
+            for name, messages in raw.by_topic().items():
+                source = self._sources[name]
+                read = self._readers[name].read(messages)
+                dead += read.dead
+                payload_bytes += read.payload_bytes
+                if read.frame.is_empty():
+                    continue
+                rows += [
+                    Rows(table, name, table.sources[source](read.frame))
+                    for table in self._tables
+                    if source in table.sources
+                ]
+                times[name] = _event_times(read.frame, topic(source).time_field)
+        return Prepared(raw, tuple(rows), tuple(dead), times, payload_bytes, began)
+
+
+def _event_times(frame: pl.DataFrame, field: str) -> EventTimes:
+    times = frame[field].dt.epoch("ms")
+    newest, oldest = times.max(), times.min()
+    assert isinstance(newest, int)
+    assert isinstance(oldest, int)
+    return EventTimes(newest, (newest - oldest) / len(frame))
+
+
+def of_refused(message: Message, worker: str, error: str, reason: str) -> DeadLetter:
+    """Returns the dead letter of a message whose rows the store refused."""
+    return DeadLetter.of(message, worker=worker, stage="TASK_PUT", error=error, reason=reason)

@@ -1,0 +1,259 @@
+"""One consumer with one sink, from assignment to the first failure.
+
+Protocol:
+ 1. On assignment each partition is claimed: the sink gives it a new epoch, which shuts earlier owners out, and says
+    where to go on. A partition that the sink does not know starts at the oldest record that Kafka has.
+ 2. A batch is decoded, checked and made rows, without the sink.
+ 3. Dead letters are produced and awaited. (A crash behind this point repeats them: at least once, told apart by the
+    source offset in their headers.)
+ 4. The sink writes the rows and moves the offsets, all or none, and only for this owner's epoch and from where it left
+    them. A crash before that is done changes nothing.
+ 5. Where the store, the broker or the registry is away, everything in memory is forgotten and 1 follows, with backoff:
+    so a commit whose answer was lost is not repeated.
+ 6. Before partitions are given back, what is in hand is applied.
+2 and 4 run in threads of their own (`projections.pipeline`); the batches stay in order.
+"""
+
+import logging
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+from projections.batch_size import BatchPolicy, BatchSize
+from projections.dead_letter_limit import DeadLetterLimit
+from projections.error import ProjectionError, RefusedError, UnavailableError
+from projections.pipeline import Pipeline
+from projections.preparation import Preparation, Prepared, of_refused
+from projections.raw_batch import RawBatch
+from projections.sink import Claim, Place
+from schemas import metric
+from schemas.codec import Codec
+from schemas.dead_letter import DeadLetter
+from schemas.facility_directory import FacilityDirectory
+from schemas.registry import Registry
+
+if TYPE_CHECKING:
+    from projections.worker import ProjectionConfig
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.05
+_PAUSE_AFTER_S = 1.0
+_REQUEST_S = 10.0
+_SHOW_EVERY_S = 1.0
+
+
+class ProjectionSession:
+    """Any error out of it means: close it, and make another where that can help."""
+
+    def __init__(self, config: "ProjectionConfig", registry: Registry) -> None:
+        self._worker = config.worker
+        names = config.topics or {}
+        wanted = sorted({name for table in config.tables for name in table.sources})
+        self._source_of = {names.get(name, name): name for name in wanted}
+        self._sink = config.sink()
+        self._facilities = FacilityDirectory(config.kafka, Codec(registry))
+        self._prepare = Preparation(self._source_of, config.tables, registry, self._worker, self._known_facilities)
+        self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply)
+        self._size = BatchSize(BatchPolicy(config.memory_mb * 2**20))
+        self._limit = DeadLetterLimit(config.dead_letter_limit)
+        self._owned: dict[Place, Claim] = {}
+        self._applied: dict[Place, int] = {}
+        self._pace_ms: dict[str, float] = {}
+        self._failure: Exception | None = None
+        self._is_paused = False
+        self._shown_at = 0.0
+        self._producer = Producer(
+            {**config.kafka, "enable.idempotence": True, "compression.type": "lz4", "logger": log}
+        )
+        self._consumer = Consumer(
+            {
+                **config.kafka,
+                "group.id": self._worker,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": 10_000,
+                "fetch.wait.max.ms": 50,
+                # What is fetched ahead is a part of the memory too; small messages cost more than their bytes.
+                "queued.min.messages": 50_000,
+                "queued.max.messages.kbytes": max(1_024, config.memory_mb * 1_024 // 8),
+                "logger": log,
+            }
+        )
+        self._consumer.subscribe(
+            list(self._source_of), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+        for dependency in ("kafka", "registry", self._sink.dependency):
+            metric.DEPENDENCY_UP.labels(self._worker, dependency).set(1)
+
+    def step(self) -> None:
+        """Reads what has come within a twentieth of a second and hands it on; raises what became of earlier batches."""
+        if self._pipeline.is_full:
+            self._wait()
+        else:
+            messages = self._consumer.consume(self._size.current, _POLL_S)
+            if self._failure is not None:
+                raise self._failure
+            if messages:
+                raw = RawBatch.of(messages, self._owned)
+                for place, step in raw.steps.items():
+                    self._owned[place] = Claim(step.following, step.epoch)
+                if raw.messages:
+                    self._pipeline.submit(raw)
+        if time.monotonic() - self._shown_at >= _SHOW_EVERY_S:
+            self._show_lag()
+
+    def finish(self) -> None:
+        """Applies what is in hand."""
+        self._pipeline.drain()
+
+    def close(self) -> None:
+        """Leaves the group, the broker and the store."""
+        self._pipeline.close()
+        self._consumer.close()
+        self._facilities.close()
+        self._sink.close()
+
+    def _wait(self) -> None:
+        """Waits for the pipeline. A long wait pauses the partitions, so that the consumer can stay in the group."""
+        since = time.monotonic()
+        try:
+            while self._pipeline.is_full:
+                self._pipeline.wait(_POLL_S)
+                if not self._is_paused and time.monotonic() - since > _PAUSE_AFTER_S:
+                    self._is_paused = True
+                    self._consumer.pause(self._consumer.assignment())
+                if self._is_paused:
+                    message = self._consumer.poll(0)
+                    assert message is None or message.error() is not None, "a paused partition gave a message"
+                    if self._failure is not None:
+                        raise self._failure
+        finally:
+            if self._is_paused:
+                self._is_paused = False
+                self._consumer.resume(self._consumer.assignment())
+
+    def _apply(self, prepared: Prepared) -> None:
+        """Steps 3 and 4 of the protocol, in the thread that applies."""
+        began = time.monotonic()
+        example = prepared.dead[-1].reason if prepared.dead else ""
+        self._limit.observe(len(prepared.raw.messages), len(prepared.dead), example)
+        try:
+            self._write(prepared)
+        except RefusedError as refusal:
+            self._apply_divided(prepared.raw, refusal)
+        count = len(prepared.raw.messages)
+        self._size.bound(prepared.payload_bytes / count)
+        self._size.observe(count, time.monotonic() - began)
+        metric.BATCH_EVENTS.labels(self._worker).observe(count)
+        metric.BATCH_LIMIT.labels(self._worker).set(self._size.current)
+        metric.PROCESSING_SECONDS.labels(self._worker).observe(time.monotonic() - prepared.began)
+        for name, times in prepared.times.items():
+            metric.EVENT_TIME.labels(self._worker, name).set(times.newest_ms / 1000)
+            self._pace_ms[name] = times.pace_ms
+
+    def _apply_divided(self, raw: RawBatch, refusal: RefusedError) -> None:
+        """A row that the store refuses costs only its event: halves are applied by themselves, down to that event."""
+        if len(raw.messages) == 1:
+            letter = of_refused(raw.messages[0], self._worker, refusal.error, refusal.reason)
+            self._limit.observe(0, 1, letter.reason)
+            self._write(Prepared(raw, (), (letter,), {}, 0, 0.0))
+            return
+        for half in raw.halves():
+            try:
+                self._write(self._prepare(half))
+            except RefusedError as inner:
+                self._apply_divided(half, inner)
+
+    def _write(self, prepared: Prepared) -> None:
+        self._bury(prepared.dead)
+        written = self._sink.apply(prepared.rows, prepared.raw.steps)
+        for (name, partition), step in prepared.raw.steps.items():
+            self._applied[name, partition] = step.following
+            metric.APPLIED_OFFSET.labels(self._worker, name, partition).set(step.following)
+        for table, count in written.items():
+            metric.ROWS_WRITTEN.labels(self._worker, table).inc(count)
+        for name, messages in prepared.raw.by_topic().items():
+            metric.EVENTS_IN.labels(self._worker, name).inc(len(messages))
+        for letter in prepared.dead:
+            metric.DEAD_LETTERS.labels(self._worker, letter.topic, letter.stage).inc()
+
+    def _bury(self, dead: Collection[DeadLetter]) -> None:
+        for letter in dead:
+            while True:
+                try:
+                    self._producer.produce(letter.target, letter.value, letter.key, headers=letter.headers)
+                except BufferError:
+                    self._producer.poll(0.1)
+                else:
+                    break
+        if dead and self._producer.flush(_REQUEST_S) > 0:
+            raise UnavailableError("dead letters are not acknowledged by the broker")
+
+    def _show_lag(self) -> None:
+        self._shown_at = time.monotonic()
+        seconds: dict[str, float] = dict.fromkeys(self._source_of, 0.0)
+        for (name, partition), claim in list(self._owned.items()):
+            place = TopicPartition(name, partition)
+            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            applied = self._applied.get((name, partition), claim.next_offset)
+            if applied == claim.next_offset:
+                # Transaction markers take offsets too, which are passed though no record of them was applied.
+                applied = max(applied, self._consumer.position([place])[0].offset)
+            lag = max(0, high - applied) if high >= 0 else 0
+            metric.LAG_EVENTS.labels(self._worker, name, partition).set(lag)
+            seconds[name] = max(seconds[name], lag * self._pace_ms.get(name, 0.0) / 1000)
+        for name, lag_s in seconds.items():
+            metric.LAG_SECONDS.labels(self._worker, name).set(lag_s)
+
+    def _known_facilities(self, wanted: Collection[str]) -> Collection[str]:
+        if not self._facilities.known.issuperset(wanted):
+            self._facilities.refresh()
+        return self._facilities.known
+
+    def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        # Step 1. An exception here would be lost in the client's callback.
+        try:
+            self._pipeline.drain()
+            oldest = {
+                (place.topic, place.partition): consumer.get_watermark_offsets(place, _REQUEST_S)[0]
+                for place in assigned
+            }
+            claims = self._sink.claim(oldest)
+            self._report_gaps(oldest, claims)
+        except (ProjectionError, KafkaException) as error:
+            self._failure = error
+            return
+        self._owned.update(claims)
+        self._applied.update({place: claim.next_offset for place, claim in claims.items()})
+        starts = [TopicPartition(*place, claim.next_offset) for place, claim in claims.items()]
+        consumer.incremental_assign(starts)
+        if self._is_paused:
+            consumer.pause(starts)
+
+    def _report_gaps(self, oldest: dict[Place, int], claims: dict[Place, Claim]) -> None:
+        for (name, partition), claim in claims.items():
+            missing = oldest[name, partition] - claim.next_offset
+            if missing > 0:
+                metric.MISSED_EVENTS.labels(self._worker, name).inc(missing)
+                log.error(
+                    "%s [%d]: %d offsets from %d on are gone from Kafka before they were applied: its retention is "
+                    "shorter than this worker was away",
+                    name, partition, missing, claim.next_offset,
+                )  # fmt: skip
+
+    def _revoked(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        # Step 6.
+        places = [(place.topic, place.partition) for place in revoked]
+        try:
+            self._pipeline.drain()
+            self._sink.release(places)
+        except Exception as error:  # noqa: BLE001 - raised by `step`: an exception here would be lost in the callback
+            self._failure = error
+        for name, partition in places:
+            self._owned.pop((name, partition), None)
+            metric.LAG_EVENTS.labels(self._worker, name, partition).set(0)

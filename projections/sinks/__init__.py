@@ -1,0 +1,1 @@
+"""The stores that projections write to, one module each; see `projections.sink`."""

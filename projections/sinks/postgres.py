@@ -1,0 +1,83 @@
+"""PostgreSQL and TimescaleDB as a sink: rows and offsets are one database transaction."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+import psycopg
+from psycopg import errors
+
+from projections import offset_store
+from projections.error import ProjectionError, RefusedError, UnavailableError
+from projections.offset_store import Connection
+from projections.sink import Claim, Place, Rows, Step
+from projections.writer import write
+from schemas import metric
+
+_CONNECT_S = 10
+_SESSION = "-c idle_in_transaction_session_timeout=60s"
+"""A worker that sleeps in a transaction must not hold its locks for ever."""
+
+
+class PostgresSink:
+    """See `projections.sink.Sink`. One connection; opens it at once and raises UnavailableError where it can't."""
+
+    dependency = "database"
+
+    def __init__(self, dsn: str, worker: str) -> None:
+        self._worker = worker
+        self._epochs: dict[Place, int] = {}
+        with _translated():
+            self._connection: Connection = psycopg.connect(
+                dsn, autocommit=True, connect_timeout=_CONNECT_S, application_name=worker, options=_SESSION
+            )
+
+    def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+        """See Sink."""
+        with _translated():
+            claims = offset_store.claim(self._connection, self._worker, oldest)
+        self._epochs |= {place: claim.epoch for place, claim in claims.items()}
+        return claims
+
+    def release(self, places: Sequence[Place]) -> None:
+        """See Sink."""
+        epochs = {place: self._epochs.pop(place) for place in places if place in self._epochs}
+        with _translated():
+            offset_store.release(self._connection, self._worker, epochs)
+
+    def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
+        """See Sink. The offsets go first: a worker that has been overtaken stops before it writes."""
+        written: dict[str, int] = {}
+        started = time.monotonic()
+        with _translated():
+            with self._connection.transaction():
+                offset_store.advance(self._connection, self._worker, steps)
+                for part in rows:
+                    taken = write(self._connection, part.table, part.frame)
+                    written[part.table.name] = written.get(part.table.name, 0) + taken
+                wrote = time.monotonic()
+            metric.WRITE_SECONDS.labels(self._worker).observe(wrote - started)
+            metric.COMMIT_SECONDS.labels(self._worker).observe(time.monotonic() - wrote)
+        return written
+
+    def close(self) -> None:
+        """See Sink."""
+        with suppress(psycopg.Error):
+            self._connection.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns the driver's errors into those of projections, by what can be done about them."""
+    try:
+        yield
+    except (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeMismatch) as error:
+        raise ProjectionError(f"{_first_line(error)}: the database is behind the code: run `hcp migrate`") from error
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise RefusedError(type(error).__name__, _first_line(error)) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise UnavailableError(_first_line(error)) from error
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
