@@ -15,6 +15,7 @@ import msgspec
 
 from schemas.catalog import Topic
 from schemas.registry import Registry, UnknownSchemaError
+from schemas.resolution import parsed_reader
 
 MAGIC = 0
 HEADER_BYTES = 5
@@ -91,7 +92,7 @@ class Codec:
     def _reader_schema(self, topic: Topic) -> Any:
         key = (topic.name, -1)
         if key not in self._parsed:
-            self._parsed[key] = fastavro.parse_schema(topic.schema)
+            self._parsed[key] = parsed_reader(topic.schema)
         return self._parsed[key]
 
     def _writer_schema(self, topic: Topic, schema_id: int) -> Any:

@@ -14,9 +14,10 @@ import polars as pl
 
 from schemas.catalog import Topic
 from schemas.codec import HEADER_BYTES, Codec, UndecodableError, header, read_schema_id
-from schemas.column_type import column_types
+from schemas.column_type import column_types, has_map
 from schemas.container import Reader, reader
 from schemas.registry import Registry, UnknownSchemaError
+from schemas.resolution import default_of
 
 ROW = "_row"
 """Column with the position of the message in the batch, UInt32."""
@@ -109,7 +110,8 @@ class ColumnarDecoder:
     def _reader(self, schema_id: int) -> Reader:
         if schema_id not in self._readers:
             writer = self._registry.writer_schema(schema_id)
-            self._readers[schema_id] = reader(writer, [f["name"] for f in self._fields], header(schema_id))
+            names = [f["name"] for f in self._fields]
+            self._readers[schema_id] = reader(writer, self._topic.schema, names, header(schema_id))
         return self._readers[schema_id]
 
     def _decode(self, chosen: Reader, values: Sequence[bytes | None], rows: list[int], outcome: _Outcome) -> None:
@@ -150,9 +152,10 @@ class ColumnarDecoder:
         wanted = self._types[name]
         if name not in decoded.columns:
             # The field is younger than the writer's schema: Avro gives its default.
-            default = avro_field.get("default")
+            default = default_of(self._topic.schema, name)
             # A map is its JSON text, see `column_type`; other defaults are values of their column.
-            text = json.dumps(default) if isinstance(default, dict) else default
-            return pl.Series(name, [text], dtype=wanted).new_from_index(0, n)
+            is_map = has_map(avro_field["type"]) and isinstance(default, dict)
+            value = json.dumps(default, sort_keys=True, ensure_ascii=False) if is_map else default
+            return pl.Series(name, [value], dtype=wanted).new_from_index(0, n)
         column = decoded[name]
         return column if column.dtype == wanted else column.cast(wanted)

@@ -13,13 +13,14 @@ they are: cutting the header off each cost as much as all the rest but the reade
 import io
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import fastavro
 import polars as pl
 
 from schemas.column_type import column_types, has_inner_enum, has_map
+from schemas.resolution import parsed_reader, resolve
 
 HEADER_BYTES = 5
 _HEADER = "_header"
@@ -40,23 +41,29 @@ class Reader(Protocol):
         """Returns one row a value, in order, with the columns asked for; None where any value is corrupt."""
 
 
-def reader(schema: dict[str, Any], columns: Sequence[str], header: bytes) -> Reader:
-    """Returns the reader for values that start with `header`, of a writer schema and those of `columns` it has."""
-    present = [field["name"] for field in schema["fields"] if field["name"] in columns]
-    is_columnar = not (has_map(schema) or has_inner_enum(schema))
-    return (BlockReader if is_columnar else RecordReader)(schema, present, header)
+def reader(writer: dict[str, Any], schema: dict[str, Any], columns: Sequence[str], header: bytes) -> Reader:
+    """Returns the reader for values that start with `header`, written by the schema `writer` and read by `schema`.
+
+    Its frames have those of `columns` that the writer has, under the reader's names and with the writer's types; or
+    all of them, resolved.
+    """
+    resolution = resolve(writer, schema, columns)
+    if resolution.is_columnar and not (has_map(writer) or has_inner_enum(writer)):
+        return BlockReader(writer, resolution.sources, header)
+    return RecordReader(writer, schema, columns, header)
 
 
 class BlockReader:
     """The columnar reader; see the module."""
 
-    def __init__(self, schema: dict[str, Any], columns: Sequence[str], header: bytes) -> None:
+    def __init__(self, schema: dict[str, Any], sources: Mapping[str, str], header: bytes) -> None:
         assert len(header) == HEADER_BYTES
         head, tail = ({"name": name, "type": "double"} for name in (_HEADER, _MARKER))
         # Without defaults: a reader of the writer's own schema needs none, and polars refuses those of integers.
         fields = [{"name": field["name"], "type": _plain(field["type"])} for field in schema["fields"]]
         marked = {**schema, "fields": [head, *fields, tail]}
-        self._columns = [*columns, _HEADER, _MARKER]
+        self._columns = [*sources.values(), _HEADER, _MARKER]
+        self._names = {theirs: ours for ours, theirs in sources.items() if ours != theirs}
         meta = [(b"avro.schema", json.dumps(marked).encode()), (b"avro.codec", b"null")]
         entries = b"".join(_long(len(key)) + key + _long(len(value)) + value for key, value in meta)
         self._file_header = b"Obj\x01" + _long(len(meta)) + entries + b"\x00" + _SYNC
@@ -80,7 +87,7 @@ class BlockReader:
         if (frame[_HEADER].to_numpy().view("u8") != self._header).any():
             return None
         wanted = pl.int_range(_MARKER_BASE, _MARKER_BASE + n, eager=True).cast(pl.Float64)
-        return frame.drop(_HEADER, _MARKER) if (frame[_MARKER] == wanted).all() else None
+        return frame.drop(_HEADER, _MARKER).rename(self._names) if (frame[_MARKER] == wanted).all() else None
 
 
 def _is_datetime(column: pl.Series) -> bool:
@@ -93,11 +100,12 @@ def _is_datetime(column: pl.Series) -> bool:
 class RecordReader:
     """The reader of the other schemas; a map becomes its JSON text with sorted keys."""
 
-    def __init__(self, schema: dict[str, Any], columns: Sequence[str], header: bytes) -> None:
+    def __init__(self, writer: dict[str, Any], schema: dict[str, Any], columns: Sequence[str], header: bytes) -> None:
         types = column_types(schema)
         self._schema = pl.Schema({name: types[name] for name in columns})
         self._maps = [field["name"] for field in schema["fields"] if has_map(field["type"])]
-        self._parsed = fastavro.parse_schema(schema)
+        self._writer = fastavro.parse_schema(writer)
+        self._reader = None if writer == schema else parsed_reader(schema)
         self._header = header
 
     def read(self, values: Sequence[bytes]) -> pl.DataFrame | None:
@@ -108,7 +116,7 @@ class RecordReader:
                 return None
             stream = io.BytesIO(value[HEADER_BYTES:])
             try:
-                record: Any = fastavro.schemaless_reader(stream, self._parsed, None)
+                record: Any = fastavro.schemaless_reader(stream, self._writer, self._reader)
             except Exception:  # noqa: BLE001 - corrupt bytes make fastavro raise nearly anything
                 return None
             if stream.read(1):
