@@ -33,6 +33,12 @@ class Pipeline(Generic[R, P]):
         self._reap()
         return len(self._in_hand) >= self._depth
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether every batch is done. Raises the failure of a batch."""
+        self._reap()
+        return not self._in_hand
+
     def submit(self, batch: R) -> None:
         """Takes a batch; call only while the pipeline is not full."""
         assert len(self._in_hand) < self._depth

@@ -12,7 +12,7 @@ from projections.batch import FacilityLookup, TopicReader
 from projections.raw_batch import RawBatch
 from projections.sink import Rows
 from projections.table import Table
-from schemas.catalog import topic
+from schemas.catalog import Topic
 from schemas.dead_letter import DeadLetter
 from schemas.registry import Registry
 
@@ -38,17 +38,15 @@ class Prepared:
 
 
 class Preparation:
-    """Decodes, checks and projects; `sources` are Kafka's topic names → those of the catalog. Safe between threads."""
+    """Decodes, checks and projects; `sources` are names in Kafka → topics of the catalog. Safe between threads."""
 
     def __init__(
-        self, sources: Mapping[str, str], tables: tuple[Table, ...], registry: Registry, worker: str,
+        self, sources: Mapping[str, Topic], tables: tuple[Table, ...], registry: Registry, worker: str,
         facilities: FacilityLookup,
     ) -> None:  # fmt: skip
         self._sources = sources
         self._tables = tables
-        self._readers = {
-            name: TopicReader(topic(source), registry, worker, facilities) for name, source in sources.items()
-        }
+        self._readers = {name: TopicReader(source, registry, worker, facilities) for name, source in sources.items()}
         self._lock = threading.Lock()
 
     def __call__(self, raw: RawBatch) -> Prepared:
@@ -67,11 +65,11 @@ class Preparation:
                 if read.frame.is_empty():
                     continue
                 rows += [
-                    Rows(table, name, table.sources[source](read.frame))
+                    Rows(table, name, table.sources[source.name](read.frame))
                     for table in self._tables
-                    if source in table.sources
+                    if source.name in table.sources
                 ]
-                times[name] = _event_times(read.frame, topic(source).time_field)
+                times[name] = _event_times(read.frame, source.time_field)
         return Prepared(raw, tuple(rows), tuple(dead), times, payload_bytes, began)
 
 

@@ -52,10 +52,10 @@ class ProjectionSession:
         self._worker = config.worker
         names = config.topics or {}
         wanted = sorted({name for table in config.tables for name in table.sources})
-        self._source_of = {names.get(name, name): name for name in wanted}
+        self._sources = {names.get(name, name): config.catalog(name) for name in wanted}
         self._sink = config.sink()
         self._facilities = FacilityDirectory(config.kafka, Codec(registry))
-        self._prepare = Preparation(self._source_of, config.tables, registry, self._worker, self._known_facilities)
+        self._prepare = Preparation(self._sources, config.tables, registry, self._worker, self._known_facilities)
         self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply)
         self._size = BatchSize(BatchPolicy(config.memory_mb * 2**20))
         self._limit = DeadLetterLimit(config.dead_letter_limit)
@@ -80,12 +80,14 @@ class ProjectionSession:
                 "fetch.wait.max.ms": 50,
                 # What is fetched ahead is a part of the memory too; small messages cost more than their bytes.
                 "queued.min.messages": 50_000,
+                # The default, 1 s, leaves the worker without messages after each full queue.
+                "fetch.queue.backoff.ms": 5,
                 "queued.max.messages.kbytes": max(1_024, config.memory_mb * 1_024 // 8),
                 "logger": log,
             }
         )
         self._consumer.subscribe(
-            list(self._source_of), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+            list(self._sources), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
         for dependency in ("kafka", "registry", self._sink.dependency):
             metric.DEPENDENCY_UP.labels(self._worker, dependency).set(1)
@@ -106,6 +108,11 @@ class ProjectionSession:
                     self._pipeline.submit(raw)
         if time.monotonic() - self._shown_at >= _SHOW_EVERY_S:
             self._show_lag()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a batch is in hand."""
+        return not self._pipeline.is_empty
 
     def finish(self) -> None:
         """Applies what is in hand."""
@@ -196,7 +203,7 @@ class ProjectionSession:
 
     def _show_lag(self) -> None:
         self._shown_at = time.monotonic()
-        seconds: dict[str, float] = dict.fromkeys(self._source_of, 0.0)
+        seconds: dict[str, float] = dict.fromkeys(self._sources, 0.0)
         for (name, partition), claim in list(self._owned.items()):
             place = TopicPartition(name, partition)
             _, high = self._consumer.get_watermark_offsets(place, cached=True)

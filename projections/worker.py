@@ -13,6 +13,7 @@ from projections.session import ProjectionSession
 from projections.sink import Sink
 from projections.table import Table
 from schemas import metric
+from schemas.catalog import Topic, topic
 from schemas.registry import Registry, RegistryUnavailableError
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,8 @@ class ProjectionConfig:
 
     `kafka` has librdkafka names. `worker` names the consumer group, the offsets and the metrics. `sink` opens the
     store: it is called for every session. `memory_mb` bounds what is in flight, whatever the backlog. `topics` gives
-    topics other names, for tests. `dead_letter_limit` is the share of bad events at which the worker stops; 1 never.
+    topics other names and `catalog` says what they carry, for tests. `dead_letter_limit` is the share of bad events at
+    which the worker stops; 1 never.
     """
 
     kafka: Mapping[str, Any]
@@ -39,6 +41,7 @@ class ProjectionConfig:
     memory_mb: int = MEMORY_MB
     dead_letter_limit: float = DEAD_LETTER_LIMIT
     topics: Mapping[str, str] | None = None
+    catalog: Callable[[str], Topic] = topic
 
 
 def run(config: ProjectionConfig, stop: threading.Event) -> None:

@@ -1,166 +1,185 @@
-"""Telemetry rows a second from Kafka into TimescaleDB, beside raw binary COPY of rows encoded before, in one run.
+"""Projections into PostgreSQL beside what one would use instead and beside raw COPY, on the same topic in the same run.
 
-`python -m tests.bench.projections [--records N] [--runs R]`. End to end is `hcp worker project-timescale` as users
-run it, from its first commit to its last: consume, decode, check, COPY, offsets. Raw COPY is the same number of rows,
-already in PostgreSQL's binary format, in transactions of the same size into the same table.
+`python -m tests.bench.projections [--records N] [--runs R] [--peers DIR] [--only NAME …]`. Peers are a harness of their
+own, a folder with bench.py and infra.py: Debezium's JDBC sink (insert and upsert), the plain loop of fastavro and
+executemany, and binary COPY of rows that are decoded already (copy) or formatted already (copy-raw). Ours are `append`
+and `latest`: consume, decode, check, write, offsets in the same transaction. The broker, the registry and PostgreSQL
+are the embedded stack's, with PostgreSQL's default durability. What each one wrote is checked against the generator's
+sums. Rates are from the first record to the last commit.
 """
 
 import argparse
+import importlib
 import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
-import threading
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
-from confluent_kafka import Producer
 
 from deploy.local.stack import Stack
-from hcp.worker_process import Workers, WorkerSpec
 from projections import migration
-from projections.copy_format import binary_copy
 from projections.table import Database
-from projections.tables import METRICS
-from schemas import provision
-from schemas.catalog import Topic, topic
-from schemas.codec import Codec
-from schemas.columnar import ColumnarDecoder
 from schemas.registry import Registry
-from tests.rollup_world import reading
+from tests.bench.rollup_app import PeerTelemetry
 from tests.stack_fixture import parts_directory
-from tests.streams_event import facility
 
-TELEMETRY = topic("telemetry.asic")
-DEVICES = 10_000
-BATCH = 50_000
-NEEDED_ROWS_S = 50_000
-WAIT_S = 300.0
-RAW_HOUR = 10
-APPLIED = "SELECT coalesce(sum(next_offset), 0) FROM projection_offsets WHERE topic = 'telemetry.asic'"
+ROOT = Path(__file__).parents[2]
+OURS = ("append", "latest")
+PEERS = ("debezium-insert", "debezium-upsert", "psycopg-insert", "copy", "copy-raw")
+RATIOS = (
+    ("append", "copy", 0.5),
+    ("append", "copy-raw", None),
+    ("append", "debezium-insert", 10.0),
+    ("append", "psycopg-insert", 10.0),
+    ("latest", "debezium-upsert", 20.0),
+)
+"""Ours, the other, and the ratio that is promised."""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1_000_000, help="in the topic (default %(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="of each, in turn (default %(default)s)")
+    parser.add_argument("--peers", type=Path, default=ROOT.parent / "shared" / "peers", help="harness of the peers")
+    parser.add_argument("--only", nargs="+", default=[*OURS, *PEERS], choices=[*OURS, *PEERS], metavar="NAME")
+    parser.add_argument("--memory-mb", type=int, default=256, help="HCP_PROJECTION_MEMORY_MB of ours (%(default)s)")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "hcp-bench-projections")
+    parser.add_argument("--output", type=Path, default=Path("bench-results") / "projections.json")
+    return parser.parse_args()
 
 
 def main() -> int:
-    """Measures and prints; returns 1 where end to end is below the rate that is promised."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=1_000_000, help="a run (default %(default)s)")
-    parser.add_argument("--runs", type=int, default=3, help="(default %(default)s)")
-    parser.add_argument("--output", type=Path, default=Path("bench-results") / "projections.json")
-    args = parser.parse_args()
+    """Measures and prints; returns 1 where a sum is wrong or a promised ratio is missed."""
+    args = arguments()
+    if not (args.peers / "bench.py").exists():
+        print(f"no peers in {args.peers}: the topic's generator is theirs too; give --peers DIR", file=sys.stderr)
+        return 2
+    args.work.mkdir(parents=True, exist_ok=True)
+    args.timeout, args.compression = 900, "lz4"
+    sys.path[:0] = [str(args.peers), str(args.peers / "apps")]
+    infra, bench = importlib.import_module("infra"), importlib.import_module("bench")
+    telemetry = importlib.import_module("telemetry")
+    os.environ["BENCH_SCHEMA"] = json.dumps(telemetry.SCHEMA)
+    os.environ["BENCH_MEMORY_MB"] = str(args.memory_mb)
+    stack = Stack(args.work / "home", parts_directory())
     results: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="hcp-bench-") as directory:
-        home = Path(directory) / "home"
-        stack = Stack(home, parts_directory())
-        try:
-            environment = dict(stack.up(only=["kafka", "registry", "timescale"]).environment)
-            environment |= {"HCP_HOME": str(home), "HCP_PARTS_DIR": str(stack.parts), "HCP_METRICS_PORT": "0"}
-            registry = Registry(environment["HCP_SCHEMA_REGISTRY_URL"])
-            _provision(environment, registry)
-            codec = Codec(registry)
-            # Hours of its own, so that neither grows the other's chunks.
-            batches = _encoded(registry, _readings(codec, args.records, RAW_HOUR))
-            for number in range(1, args.runs + 1):
-                _produce(environment, TELEMETRY, _readings(codec, args.records, number))
-                results.append(
-                    {
-                        "run": number,
-                        "records": args.records,
-                        "end_to_end_rows_s": round(_end_to_end(home, environment, args.records * number)),
-                        "raw_copy_rows_s": round(_raw_copy(environment, batches, args.records)),
-                    }
-                )
-                print(json.dumps(results[-1]), flush=True)
-            registry.close()
-        finally:
-            stack.down(wipe=True)
-    rows_s = statistics.median(result["end_to_end_rows_s"] for result in results)
-    raw_rows_s = statistics.median(result["raw_copy_rows_s"] for result in results)
-    print(f"end to end {rows_s:,.0f} rows/s, raw COPY {raw_rows_s:,.0f} rows/s: {rows_s / raw_rows_s:.0%} of it")
+    try:
+        state = stack.up(only=["kafka", "registry", "postgres"])
+        pids = {service.name: service.pid for service in state.services}
+        kafka = state.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"]
+        broker = SimpleNamespace(address=kafka, process=SimpleNamespace(pid=pids["kafka"]))
+        postgres = _postgres(state.environment["HCP_POSTGRES_DSN"], args.work / "home" / "postgres", pids["postgres"])
+        registry = Registry(state.environment["HCP_SCHEMA_REGISTRY_URL"])
+        if registry.register(PeerTelemetry("telemetry", "", object, "device_id", "ts", 4)) != telemetry.SCHEMA_ID:
+            raise SystemExit("the peers' schema did not get the id that their messages name")
+        stub = infra.Registry()
+        print(f"# loading {args.records:,} records", file=sys.stderr)
+        expected = {"telemetry": infra.load_topic(kafka, "telemetry", args.records, args.compression)}
+        for number in range(1, args.runs + 1):
+            for name in args.only:
+                if name in OURS:
+                    result = _ours(name, args, bench, broker, registry.url, postgres, expected["telemetry"], number)
+                else:
+                    result = bench.run(name, args, broker, stub, postgres, expected, number)
+                results.append(result)
+                print(json.dumps({key: value for key, value in result.items() if key != "check"}), flush=True)
+        stub.stop()
+        registry.close()
+    finally:
+        stack.down(wipe=True)
+    summary, is_kept = _summary(args.only, results)
+    print(summary)
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(results, indent=2) + "\n")
-    return 0 if rows_s >= NEEDED_ROWS_S else 1
+    args.output.write_text(json.dumps({"results": results, "summary": summary}, indent=2) + "\n")
+    return 0 if is_kept and all(result["ok"] for result in results) else 1
 
 
-def _provision(environment: dict[str, str], registry: Registry) -> None:
-    provision.create_topics({"bootstrap.servers": environment["HCP_KAFKA_BOOTSTRAP_SERVERS"]})
-    provision.register_schemas(registry)
-    with psycopg.connect(environment["HCP_METRICS_DSN"], autocommit=True) as connection:
-        migration.migrate(connection, migration.migrations(Database.TIMESCALE))
-    facilities = topic("registry.facilities")
-    _produce(environment, facilities, [("Texas-1", Codec(registry).encode(facilities, facility()))])
+def _postgres(dsn: str, home: Path, pid: int | None) -> SimpleNamespace:
+    """A database of the peers' own, whose owner has the name and password that their sinks use."""
+    password = (home / "superuser.password").read_text().strip()
+    with psycopg.connect(dsn, autocommit=True, dbname="postgres", user="postgres", password=password) as connection:
+        connection.execute("CREATE ROLE bench LOGIN CREATEROLE PASSWORD 'bench'")
+        connection.execute("GRANT pg_checkpoint TO bench")
+        connection.execute("CREATE DATABASE bench OWNER bench")
+    address = dsn.rpartition("@")[2].partition("/")[0]
+    host, _, port = address.partition(":")
+    conninfo = f"host={host} port={port} user=bench password=bench dbname=bench"
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        first, *_, epochs = migration.migrations(Database.POSTGRES)
+        for file in (first, epochs):
+            connection.execute(file.text.encode())
+    return SimpleNamespace(conninfo=conninfo, jdbc=f"jdbc:postgresql://{address}/bench?sslmode=disable", pid=pid)
 
 
-def _readings(codec: Codec, records: int, hour: int) -> list[tuple[str, bytes]]:
-    """Keys and values; every device reports every 15 s, from an hour of the last day on."""
-    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=1) + timedelta(hours=hour)
-    found = []
-    for n in range(records):
-        event = reading(
-            0.0,
-            f"tx1-asic-{n % DEVICES:05}",
-            observed_at=start + timedelta(seconds=15 * (n // DEVICES)),
-            power_w=3010.0 + n % 97,
-            hashrate_ths=110.0 + n % 13,
-            temp_c=61.0 + n % 7,
-        )
-        found.append((event.device_id, codec.encode(TELEMETRY, event)))
-    return found
+def _ours(  # noqa: PLR0917 - as the harness calls its own
+    name: str, args: argparse.Namespace, bench: Any, broker: Any, registry_url: str, postgres: Any,
+    expected: dict[str, Any], number: int,
+) -> dict[str, Any]:  # fmt: skip
+    bench.fresh_tables(postgres)
+    environment = {
+        **os.environ,
+        "BENCH_BROKER": broker.address,
+        "BENCH_REGISTRY": registry_url,
+        "BENCH_RUN": f"{name}-{number}-{int(time.time())}",
+        "BENCH_N": str(args.records),
+        "BENCH_TOPIC": "telemetry",
+        "BENCH_PG": postgres.conninfo,
+    }
+    servers = [broker.process.pid, postgres.pid]
+    cpu_before = [bench.tree(pid)[0] for pid in servers]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.projections_app", name],
+        env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    sampler = bench.Sampler(process.pid)
+    assert process.stdout is not None
+    report = next(json.loads(line[6:]) for line in process.stdout if line.startswith("BENCH "))
+    sampler.on = False
+    sampler.join()
+    process.wait(60)
+    server_cpu = sum(bench.tree(pid)[0] - before for pid, before in zip(servers, cpu_before, strict=True))
+    is_latest = name == "latest"
+    found = bench.read_table(postgres, "telemetry_latest" if is_latest else "telemetry_log")
+    wanted = expected["latest" if is_latest else "all"]
+    millions = args.records / 1e6
+    return {
+        "peer": name,
+        "run": number,
+        "records": args.records,
+        "records_s": round(args.records / (report["last"] - report["first"])),
+        "cpu_s_per_m_steady": round(sampler.cpu_between(report["first"], report["last"]) / millions, 2),
+        "server_cpu_s_per_m": round(server_cpu / millions, 2),
+        "peak_rss_mb": round(sampler.peak / 1e6),
+        "batch": report["batch"],
+        "check": found,
+        "ok": all(abs(found[key] - wanted[key]) <= 1e-9 * abs(wanted[key]) for key in wanted),
+    }
 
 
-def _encoded(registry: Registry, readings: list[tuple[str, bytes]]) -> list[bytes]:
-    """The rows that the worker makes of the readings, as COPY streams of its batch size."""
-    frame = ColumnarDecoder(TELEMETRY, registry).decode([value for _, value in readings]).frame
-    rows = METRICS.sources[TELEMETRY.name](frame)
-    return [binary_copy(part, METRICS.columns) for part in rows.iter_slices(BATCH)]
-
-
-def _produce(environment: dict[str, str], to: Topic, messages: list[tuple[str, bytes]]) -> None:
-    settings = {"bootstrap.servers": environment["HCP_KAFKA_BOOTSTRAP_SERVERS"], "compression.type": "lz4"}
-    producer = Producer({**settings, "linger.ms": 50, "queue.buffering.max.messages": 200_000})
-    for number, (key, value) in enumerate(messages):
-        producer.produce(to.name, value, key)
-        if number % 10_000 == 0:
-            producer.flush(60.0)
-    if unsent := producer.flush(60.0):
-        raise SystemExit(f"{unsent:,} records of {to.name} were not delivered")
-
-
-def _end_to_end(home: Path, environment: dict[str, str], total: int) -> float:
-    name = "project-timescale"
-    workers = Workers(home, [WorkerSpec(name, ("worker", name))], environment)
-    with psycopg.connect(environment["HCP_METRICS_DSN"], autocommit=True) as connection:
-
-        def applied() -> int:
-            row = connection.execute(APPLIED).fetchone()
-            return int(row[0]) if row else 0
-
-        before = applied()
-        workers.start()
-        try:
-            deadline = time.monotonic() + WAIT_S
-            first, first_at = before, 0.0
-            while (now := applied()) < total:
-                if time.monotonic() > deadline:
-                    raise SystemExit(f"{now:,} of {total:,} rows after {WAIT_S:.0f} s")
-                if first == before and now > before:
-                    first, first_at = now, time.monotonic()
-                threading.Event().wait(0.05)
-            return (total - first) / (time.monotonic() - first_at)
-        finally:
-            workers.stop()
-
-
-def _raw_copy(environment: dict[str, str], batches: list[bytes], records: int) -> float:
-    names = ", ".join(METRICS.columns)
-    with psycopg.connect(environment["HCP_METRICS_DSN"]) as connection:
-        started = time.monotonic()
-        for batch in batches:
-            with connection.cursor().copy(f"COPY metrics ({names}) FROM STDIN (FORMAT binary)".encode()) as copy:
-                copy.write(batch)
-            connection.commit()
-        return records / (time.monotonic() - started)
+def _summary(names: list[str], results: list[dict[str, Any]]) -> tuple[str, bool]:
+    rate = {n: statistics.median(r["records_s"] for r in results if r["peer"] == n) for n in names}
+    lines = [f"{'':<18}{'records/s, median':>20}{'lowest':>12}{'highest':>12}{'peak MB':>10}  sums"]
+    for name in names:
+        runs = [r for r in results if r["peer"] == name]
+        rates, peak = [r["records_s"] for r in runs], max(r["peak_rss_mb"] for r in runs)
+        verdict = "right" if all(r["ok"] for r in runs) else "WRONG"
+        lines.append(f"{name:<18}{rate[name]:>20,.0f}{min(rates):>12,}{max(rates):>12,}{peak:>10}  {verdict}")
+    is_kept = True
+    for ours, other, promised in RATIOS:
+        if ours in rate and other in rate:
+            ratio = rate[ours] / rate[other]
+            is_kept = is_kept and (promised is None or ratio >= promised)
+            told = "" if promised is None else f" (promised {promised})"
+            lines.append(f"{ours} / {other}: {ratio:.2f}{told}")
+    return "\n".join(lines), is_kept
 
 
 if __name__ == "__main__":
