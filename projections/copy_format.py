@@ -42,7 +42,7 @@ def _parts(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[bytes]:
     if len(frame) > 1 and _matrix_bytes(fields, len(frame)) > _MATRIX_BYTES:
         half = len(frame) // 2
         return [*_parts(frame[:half], columns), *_parts(frame[half:], columns)]
-    return [_packed(np.array([len(fields)], ">i2"), fields, len(frame))]
+    return [_packed(struct.pack(">h", len(fields)), fields, len(frame))]
 
 
 def _array_parts(column: pl.Series, sql_type: str) -> list[bytes]:
@@ -50,28 +50,39 @@ def _array_parts(column: pl.Series, sql_type: str) -> list[bytes]:
     if len(column) > 1 and _matrix_bytes([made], len(column)) > _MATRIX_BYTES:
         half = len(column) // 2
         return [*_array_parts(column[:half], sql_type), *_array_parts(column[half:], sql_type)]
-    return [_packed(np.array([], ">i2"), [made], len(column))]
+    return [_packed(b"", [made], len(column))]
 
 
 def _matrix_bytes(fields: Sequence[Field], n: int) -> int:
     return n * sum(_LENGTH_BYTES + made.size for made in fields)
 
 
-def _packed(prefix: np.ndarray[tuple[int], np.dtype[np.int16]], fields: Sequence[Field], n: int) -> bytes:
+def _packed(prefix: bytes, fields: Sequence[Field], n: int) -> bytes:
     """Returns the bytes of n rows: the prefix, then of each field its length and its value."""
-    first = prefix.nbytes
-    width = first + sum(_LENGTH_BYTES + made.size for made in fields)
-    matrix = np.empty((n, width), np.uint8)
-    matrix[:, :first] = prefix.view(np.uint8)
-    used: Bytes | None = None
-    at = first
+    template = bytearray(prefix)
+    places: list[int] = []
     for made in fields:
-        matrix[:, at : at + _LENGTH_BYTES] = made.length.astype(">i4").view(np.uint8).reshape(-1, _LENGTH_BYTES)
-        at += _LENGTH_BYTES
-        matrix[:, at : at + made.size] = made.cells
+        # What is alike in all rows is written once.
+        template += struct.pack(">i", made.length[0]) + bytes(made.size)
+        places.append(len(template) - made.size)
+    matrix = np.empty((n, len(template)), np.uint8)
+    matrix[:] = np.frombuffer(template, np.uint8)
+    used: Bytes | None = None
+    for made, at in zip(fields, places, strict=True):
+        if len(made.length) > 1:
+            _put(matrix, at - _LENGTH_BYTES, made.length.astype(">i4").view(np.uint8).reshape(-1, _LENGTH_BYTES))
+        _put(matrix, at, made.cells)
         if made.used is not None:
             if used is None:
-                used = np.ones((n, width), np.bool_)
-            used[:, at : at + made.size] = made.used
-        at += made.size
+                used = np.ones(matrix.shape, np.bool_)
+            _put(used, at, np.broadcast_to(made.used, made.cells.shape))
     return (matrix if used is None else matrix[used]).tobytes()
+
+
+def _put(matrix: Bytes, at: int, cells: Bytes) -> None:
+    """Writes cells into the columns from `at` on. As one item a row that is ten times faster than byte by byte."""
+    size = cells.shape[1]
+    if size:
+        item = np.dtype((np.void, size))
+        column = np.ndarray((len(matrix),), item, matrix, at, (matrix.shape[1],))
+        column[:] = np.ascontiguousarray(cells).view(item)[:, 0]
