@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.projection_world",
     "tests.demo_world",
     "tests.wire_server",
+    "tests.kafka_message",
 ]

@@ -1,0 +1,98 @@
+"""Batches are prepared and applied in order, beside each other, and none after a failure."""
+
+import threading
+
+import pytest
+
+from projections.pipeline import Pipeline
+
+LIMIT_S = 20.0
+
+
+class Steps:
+    """Prepares and applies numbers; `hold` keeps `apply` waiting."""
+
+    def __init__(self) -> None:
+        self.hold = threading.Event()
+        self.hold.set()
+        self.prepared: list[int] = []
+        self.applied: list[int] = []
+        self.is_prepared = threading.Event()
+
+    def prepare(self, number: int) -> int:
+        """Refuses -1."""
+        if number == -1:
+            raise ValueError("can't be prepared")
+        self.prepared.append(number)
+        self.is_prepared.set()
+        return number * 10
+
+    def apply(self, number: int) -> None:
+        """Refuses 130."""
+        assert self.hold.wait(LIMIT_S)
+        if number == 130:
+            raise ValueError("can't be applied")
+        self.applied.append(number)
+
+
+def submit_when_free(pipeline: Pipeline[int, int], number: int) -> None:
+    while pipeline.is_full:
+        pipeline.wait(LIMIT_S)
+    pipeline.submit(number)
+
+
+def test_batches_are_applied_in_order_and_a_drain_waits_for_all() -> None:
+    steps = Steps()
+    pipeline = Pipeline(steps.prepare, steps.apply)
+    for number in range(10):
+        submit_when_free(pipeline, number)
+    pipeline.drain()
+    assert steps.applied == [10 * n for n in range(10)]
+    assert pipeline.is_empty
+    pipeline.close()
+
+
+def test_the_next_batch_is_prepared_while_one_is_applied_and_then_it_is_full() -> None:
+    steps = Steps()
+    steps.hold.clear()
+    pipeline = Pipeline(steps.prepare, steps.apply)
+    pipeline.submit(1)
+    assert steps.is_prepared.wait(LIMIT_S)
+    steps.is_prepared.clear()
+    pipeline.submit(2)
+    assert steps.is_prepared.wait(LIMIT_S)
+    assert steps.prepared == [1, 2]
+    assert pipeline.is_full
+    pipeline.wait(0.01)
+    assert (pipeline.is_full, steps.applied) == (True, [])
+    steps.hold.set()
+    pipeline.drain()
+    pipeline.close()
+
+
+@pytest.mark.parametrize("bad", [13, -1])
+def test_after_a_failure_nothing_more_is_applied_and_every_call_says_so(bad: int) -> None:
+    steps = Steps()
+    steps.hold.clear()
+    pipeline = Pipeline(steps.prepare, steps.apply)
+    pipeline.submit(bad)
+    pipeline.submit(14)
+    steps.hold.set()
+    for call in (pipeline.drain, lambda: pipeline.is_full, lambda: pipeline.wait(0)):
+        with pytest.raises(ValueError, match="can't be"):
+            call()
+    pipeline.close()
+    assert steps.applied == []
+
+
+def test_closing_waits_for_the_batch_that_is_being_applied() -> None:
+    steps = Steps()
+    steps.hold.clear()
+    pipeline = Pipeline(steps.prepare, steps.apply)
+    pipeline.submit(1)
+    assert steps.is_prepared.wait(LIMIT_S)
+    closing = threading.Thread(target=pipeline.close)
+    closing.start()
+    steps.hold.set()
+    closing.join(LIMIT_S)
+    assert not closing.is_alive()
