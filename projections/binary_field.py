@@ -16,6 +16,8 @@ _POSTGRES_EPOCH_DAY = 10_957
 _JSONB_VERSION = 1
 _DIGITS = 10_000
 _INT64_DIGITS = 18
+_FIXED_BYTES = 24
+"""No type of fixed width takes more: a numeric of 18 digits has a head of 8 bytes and at most 8 groups of 2."""
 
 Bytes = npt.NDArray[Any]
 Lengths = npt.NDArray[np.int64]
@@ -75,6 +77,19 @@ def oid(sql_type: str) -> int:
         return _OIDS[sql_type]
     except KeyError:
         raise UnsupportedColumnError(f"no binary form of {sql_type}") from None
+
+
+def widest(column: pl.Series) -> int:
+    """Returns at least as many bytes as the longest value of a column takes, without making its fields."""
+    match column.dtype:
+        case pl.String():
+            longest = column.str.len_bytes().max()
+        case pl.Binary():
+            longest = column.bin.size().max()
+        case _:
+            return _FIXED_BYTES
+    assert longest is None or isinstance(longest, int)
+    return 1 + (longest or 0)
 
 
 def field(column: pl.Series, sql_type: str) -> Field:  # noqa: PLR0911 - a case a type

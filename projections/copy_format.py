@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from projections.binary_field import Bytes, Field, field, oid
+from projections.binary_field import Bytes, Field, field, oid, widest
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 TRAILER = b"\xff\xff"
@@ -38,23 +38,22 @@ def binary_array(column: pl.Series, sql_type: str) -> bytes:
 
 
 def _parts(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[bytes]:
-    fields = [field(frame[name], sql_type) for name, sql_type in columns.items()]
-    if len(frame) > 1 and _matrix_bytes(fields, len(frame)) > _MATRIX_BYTES:
+    if len(frame) > 1 and _matrix_bytes([frame[name] for name in columns]) > _MATRIX_BYTES:
         half = len(frame) // 2
         return [*_parts(frame[:half], columns), *_parts(frame[half:], columns)]
+    fields = [field(frame[name], sql_type) for name, sql_type in columns.items()]
     return [_packed(struct.pack(">h", len(fields)), fields, len(frame))]
 
 
 def _array_parts(column: pl.Series, sql_type: str) -> list[bytes]:
-    made = field(column, sql_type)
-    if len(column) > 1 and _matrix_bytes([made], len(column)) > _MATRIX_BYTES:
+    if len(column) > 1 and _matrix_bytes([column]) > _MATRIX_BYTES:
         half = len(column) // 2
         return [*_array_parts(column[:half], sql_type), *_array_parts(column[half:], sql_type)]
-    return [_packed(b"", [made], len(column))]
+    return [_packed(b"", [field(column, sql_type)], len(column))]
 
 
-def _matrix_bytes(fields: Sequence[Field], n: int) -> int:
-    return n * sum(_LENGTH_BYTES + made.size for made in fields)
+def _matrix_bytes(columns: Sequence[pl.Series]) -> int:
+    return len(columns[0]) * sum(_LENGTH_BYTES + widest(column) for column in columns)
 
 
 def _packed(prefix: bytes, fields: Sequence[Field], n: int) -> bytes:

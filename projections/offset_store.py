@@ -15,7 +15,7 @@ from projections.sink import Claim, Place, Step
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _READ = """
-    SELECT topic, partition, next_offset FROM projection_offsets
+    SELECT topic, partition, next_offset, epoch FROM projection_offsets
     JOIN unnest(%s::text[], %s::int[]) AS wanted (topic, partition) USING (topic, partition)
     WHERE worker = %s
 """
@@ -55,9 +55,12 @@ _ADVANCE = """
 
 def read(connection: Connection, worker: str, places: Iterable[Place]) -> dict[Place, int]:
     """Returns the next offset of those partitions that the database knows."""
-    topics, partitions = _columns(places)
-    rows = connection.execute(_READ, (topics, partitions, worker)).fetchall()
-    return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+    return {place: next_offset for place, (next_offset, _) in _held(connection, worker, places).items()}
+
+
+def read_epochs(connection: Connection, worker: str, places: Iterable[Place]) -> dict[Place, int]:
+    """Returns the epoch of those partitions that the database knows."""
+    return {place: epoch for place, (_, epoch) in _held(connection, worker, places).items()}
 
 
 def claim(connection: Connection, worker: str, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
@@ -88,6 +91,12 @@ def advance(connection: Connection, worker: str, steps: Mapping[Place, Step]) ->
             f"{worker}: {len(steps) - moved} of the partitions {sorted(steps)} are not as this worker left them: "
             "another worker has claimed them; this one stops"
         )
+
+
+def _held(connection: Connection, worker: str, places: Iterable[Place]) -> dict[Place, tuple[int, int]]:
+    topics, partitions = _columns(places)
+    rows = connection.execute(_READ, (topics, partitions, worker)).fetchall()
+    return {(topic, partition): (next_offset, epoch) for topic, partition, next_offset, epoch in rows}
 
 
 def _step_columns(steps: Sequence[Step]) -> tuple[list[int], list[int], list[int]]:

@@ -3,6 +3,7 @@
 `python -m tests.projection_world BROKER REGISTRY DSN DATABASE GROUP TOPIC=NAME …` runs the worker.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from confluent_kafka import Producer
 from psycopg import sql
 
 from projections import migration
-from projections.sinks.postgres import PostgresSink
 from projections.table import Database
 from projections.tables import tables_of
 from projections.worker import ProjectionConfig, run
@@ -27,6 +28,7 @@ from schemas import provision
 from schemas.catalog import Topic, topic
 from schemas.codec import Codec
 from schemas.registry import Registry
+from tests import sleepy_sink
 from tests.running_stack import RunningStack
 from tests.streams_event import facility
 
@@ -52,13 +54,29 @@ class ProjectionWorld:
     def __post_init__(self) -> None:
         self._producer = Producer({"bootstrap.servers": self.stack.kafka, "linger.ms": 20})
 
-    def start(self) -> None:
-        """Starts a worker process."""
+    def start(self, sleep: str = "") -> None:
+        """Starts a worker process; `sleep` names the moment at which it will fall asleep, see `tests.sleepy_sink`."""
+        environment = {**os.environ, sleepy_sink.SETTING: f"{sleep}:{self._sleep_file}"} if sleep else None
         renamed = [f"{name}={entry.name}" for name, entry in self.topics.items()]
         arguments = [self.stack.kafka, self.stack.registry_url, self.dsn, self.database, self.group_id, *renamed]
         with self.output.open("ab") as out:
             command = [sys.executable, "-m", "tests.projection_world", *arguments]
-            self.processes.append(subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT))
+            self.processes.append(subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT, env=environment))
+
+    def fall_asleep(self) -> None:
+        """Lets a worker that was started with `sleep` fall asleep at its next batch."""
+        self._sleep_file.touch()
+
+    def await_asleep(self, process: subprocess.Popen[bytes]) -> None:
+        """Returns once the process is stopped."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < deadline, f"does not fall asleep:\n{self.output.read_text()}"
+            threading.Event().wait(0.02)
+
+    @property
+    def _sleep_file(self) -> Path:
+        return self.output.with_suffix(".sleep")
 
     def end(self, how: signal.Signals) -> int:
         """Ends the oldest worker process and returns its exit status."""
@@ -156,7 +174,7 @@ def _main() -> None:
             kafka={"bootstrap.servers": kafka},
             registry_url=registry_url,
             worker=group_id,
-            sink=lambda: PostgresSink(dsn, group_id),
+            sink=lambda: sleepy_sink.opened(dsn, group_id),
             tables=used,
             topics=topics,
         ),

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import errors
 
 from projections import offset_store
-from projections.error import ProjectionError, RefusedError, UnavailableError
+from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
 from projections.offset_store import Connection
 from projections.sink import Claim, Place, Rows, Step
 from projections.writer import write
@@ -25,6 +25,7 @@ class PostgresSink:
     dependency = "database"
 
     def __init__(self, dsn: str, worker: str) -> None:
+        self._dsn = dsn
         self._worker = worker
         self._epochs: dict[Place, int] = {}
         with _translated():
@@ -47,6 +48,23 @@ class PostgresSink:
 
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
         """See Sink. The offsets go first: a worker that has been overtaken stops before it writes."""
+        try:
+            return self._applied(rows, steps)
+        except UnavailableError as error:
+            # A successor ends the session of a sleeper, which on waking can't tell that from an outage.
+            if self._is_overtaken(steps):
+                raise FencedError(
+                    f"{self._worker}: another worker has claimed partitions of {sorted(steps)}; this one stops"
+                ) from error
+            raise
+
+    def _is_overtaken(self, steps: Mapping[Place, Step]) -> bool:
+        with suppress(UnavailableError), _translated(), psycopg.connect(self._dsn, connect_timeout=_CONNECT_S) as now:
+            epochs = offset_store.read_epochs(now, self._worker, steps)
+            return any(epochs.get(place, 0) > step.epoch for place, step in steps.items())
+        return False
+
+    def _applied(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
         written: dict[str, int] = {}
         started = time.monotonic()
         with _translated():

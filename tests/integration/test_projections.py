@@ -1,5 +1,6 @@
 """Projections on the real stack: modes, dead letters, outages, and who may write."""
 
+import re
 import signal
 from dataclasses import replace
 from datetime import datetime
@@ -195,27 +196,35 @@ def test_a_worker_whose_partition_another_one_claimed_can_not_write(postgres_wor
         assert offset_store.read(connection, "w", [place]) == {place: 10}
 
 
-def test_a_stopped_worker_that_wakes_up_writes_nothing_twice(postgres_world: ProjectionWorld) -> None:
+@pytest.mark.parametrize("moment", ["before", "inside"])
+def test_a_worker_that_sleeps_around_its_transaction_is_overtaken_and_writes_nothing(
+    postgres_world: ProjectionWorld, moment: str
+) -> None:
     world = postgres_world
     world.send_event("audit.events", audit(0))
     world.flush()
-    world.start()
+    world.start(sleep=moment)
     count = "SELECT count(*) FROM audit_logs"
     world.await_rows(count, lambda rows: rows == [(1,)])
     sleeper = world.processes[0]
-    sleeper.send_signal(signal.SIGSTOP)
+    world.fall_asleep()
+    world.send_event("audit.events", audit(1))
+    world.flush()
+    world.await_asleep(sleeper)
     world.start()
-    for number in range(1, 40):
+    for number in range(2, 40):
         world.send_event("audit.events", audit(number))
     world.flush()
+    # Also a sleeper that holds locks in a transaction is in nobody's way.
     world.await_rows(count, lambda rows: rows == [(40,)])
     sleeper.send_signal(signal.SIGCONT)
+    assert world.end(signal.SIGCONT) == 1
+    assert re.search("another worker has claimed .*this one stops", world.output.read_text())
     for number in range(40, 60):
         world.send_event("audit.events", audit(number))
     world.flush()
-    world.await_rows(count, lambda rows: rows[0][0] >= 60)
-    world.await_rows(f"SELECT next_offset FROM projection_offsets WHERE topic = '{world.topics['audit.events'].name}'",
-                     lambda rows: rows == [(60,)])  # fmt: skip
+    place = f"SELECT next_offset FROM projection_offsets WHERE topic = '{world.topics['audit.events'].name}'"
+    world.await_rows(place, lambda rows: rows == [(60,)])
     assert world.query(count) == [(60,)]
 
 
