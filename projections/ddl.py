@@ -134,34 +134,32 @@ def make_real_time(aggregate: str) -> str:
     return _text("ALTER MATERIALIZED VIEW {} SET (timescaledb.materialized_only = false)", sql.Identifier(aggregate))
 
 
-def set_refresh(aggregate: Aggregate) -> list[str]:
+def set_refresh(aggregate: Aggregate) -> str:
     """Returns the change to this policy, whatever is there."""
-    name, refresh = sql.Literal(aggregate.name), aggregate.refresh
-    return [
-        _text("SELECT remove_continuous_aggregate_policy({}, if_exists => true)", name),
-        _text(
-            "SELECT add_continuous_aggregate_policy({}, start_offset => {}, end_offset => {}, schedule_interval => {})",
-            name, _interval(refresh.start), _interval(refresh.end), _interval(refresh.every),
-        ),
-    ]  # fmt: skip
+    refresh = aggregate.refresh
+    return _text(
+        "SELECT remove_continuous_aggregate_policy({0}, if_exists => true);\n"
+        "SELECT add_continuous_aggregate_policy({0}, start_offset => {1}, end_offset => {2}, schedule_interval => {3})",
+        sql.Literal(aggregate.name), _interval(refresh.start), _interval(refresh.end), _interval(refresh.every),
+    )  # fmt: skip
 
 
-def set_compress_after(table: str, after: timedelta | None) -> list[str]:
+def set_compress_after(table: str, after: timedelta | None) -> str:
     """Returns the change to this policy, whatever is there; None takes it away."""
     return _set_policy("compression", table, after)
 
 
-def set_retention(relation: str, after: timedelta | None) -> list[str]:
+def set_retention(relation: str, after: timedelta | None) -> str:
     """Returns the change to this policy, whatever is there; None takes it away: everything is kept."""
     return _set_policy("retention", relation, after)
 
 
-def _set_policy(kind: str, relation: str, after: timedelta | None) -> list[str]:
+def _set_policy(kind: str, relation: str, after: timedelta | None) -> str:
     name = sql.Literal(relation)
-    statements = [_text("SELECT remove_" + kind + "_policy({}, if_exists => true)", name)]
-    if after is not None:
-        statements.append(_text("SELECT add_" + kind + "_policy({}, {})", name, _interval(after)))
-    return statements
+    remove = _text("SELECT remove_" + kind + "_policy({}, if_exists => true)", name)
+    if after is None:
+        return remove
+    return f"{remove};\n" + _text("SELECT add_" + kind + "_policy({}, {})", name, _interval(after))
 
 
 def _column(column: Column) -> sql.Composable:

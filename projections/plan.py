@@ -4,11 +4,12 @@ Generated is what loses nothing and can't fail for the rows that are there but b
 is drift: data would be lost, be made up or have to be rewritten, so a person decides it and writes a migration. Pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from projections import ddl
-from projections.aggregate import Aggregate
+from projections.aggregate import Aggregate, Refresh
 from projections.shape import AggregateShape, Shape, TableShape, check_name
 from projections.table import Column, Table
 
@@ -17,7 +18,7 @@ _NOT_THERE = "not there"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One statement; `reason` says what differs."""
+    """What differs, and the statements that end it."""
 
     relation: str
     reason: str
@@ -91,8 +92,8 @@ def _of_table(table: Table, wanted: TableShape, found: TableShape | None) -> Ite
     yield from _of_hypertable(table, wanted, found)
     yield from _of_compression(table, wanted, found)
     if wanted.retention != found.retention:
-        reason = f"retention is {wanted.retention}, not {found.retention}"
-        yield from _changes(table.name, reason, ddl.set_retention(table.name, wanted.retention))
+        reason = f"retention is {_duration(wanted.retention)}, not {_duration(found.retention)}"
+        yield Change(table.name, reason, ddl.set_retention(table.name, wanted.retention))
 
 
 def _of_columns(table: Table, wanted: Mapping[str, Column], found: Mapping[str, Column]) -> Iterator[Change | Drift]:
@@ -171,7 +172,7 @@ def _of_hypertable(table: Table, wanted: TableShape, found: TableShape) -> Itera
         mend = "declare what is there, or move the rows in a migration (create_hypertable with migrate_data)"
         yield Drift(table.name, "the table", declared, live, mend)
     elif mine is not None and mine != there:
-        reason = f"new chunks are of {mine.chunk}, not {there and there.chunk}"
+        reason = f"new chunks are of {_duration(mine.chunk)}, not {_duration(there.chunk if there else None)}"
         yield Change(table.name, reason, ddl.set_chunk(table.name, mine))
 
 
@@ -186,8 +187,8 @@ def _of_compression(table: Table, wanted: TableShape, found: TableShape) -> Iter
         mend = "declare what is there, or change it in a migration that says what becomes of compressed chunks"
         yield Drift(table.name, "compression", str(mine), str(there), mend)
     elif mine.after != there.after:
-        reason = f"chunks are compressed after {mine.after}, not {there.after}"
-        yield from _changes(table.name, reason, ddl.set_compress_after(table.name, mine.after))
+        reason = f"chunks are compressed after {_duration(mine.after)}, not {_duration(there.after)}"
+        yield Change(table.name, reason, ddl.set_compress_after(table.name, mine.after))
 
 
 def _of_aggregate(
@@ -203,14 +204,12 @@ def _of_aggregate(
     if not found.is_real_time:
         yield Change(name, "it is not real-time", ddl.make_real_time(name))
     if wanted.refresh != found.refresh:
-        yield from _changes(name, f"{wanted.refresh}, not {found.refresh}", ddl.set_refresh(aggregate))
+        yield Change(
+            name, f"refresh is {_refresh(wanted.refresh)}, not {_refresh(found.refresh)}", ddl.set_refresh(aggregate)
+        )
     if wanted.retention != found.retention:
-        reason = f"retention is {wanted.retention}, not {found.retention}"
-        yield from _changes(name, reason, ddl.set_retention(name, wanted.retention))
-
-
-def _changes(relation: str, reason: str, statements: Iterable[str]) -> Iterator[Change]:
-    return (Change(relation, reason, statement) for statement in statements)
+        reason = f"retention is {_duration(wanted.retention)}, not {_duration(found.retention)}"
+        yield Change(name, reason, ddl.set_retention(name, wanted.retention))
 
 
 def _described(column: Column) -> str:
@@ -219,3 +218,13 @@ def _described(column: Column) -> str:
 
 def _keys(keys: frozenset[tuple[str, ...]]) -> str:
     return " and ".join(f"({', '.join(key)})" for key in sorted(keys)) or "none"
+
+
+def _duration(duration: timedelta | None) -> str:
+    return "without end" if duration is None else str(duration).removesuffix(", 0:00:00")
+
+
+def _refresh(refresh: Refresh | None) -> str:
+    if refresh is None:
+        return "by hand"
+    return f"every {refresh.every} from {_duration(refresh.start)} to {_duration(refresh.end)} ago"
