@@ -22,7 +22,9 @@ from projections.offset_store import Connection
 from projections.plan import Change, Plan, plan
 from projections.table import Table
 
-_LOCK_WAIT = "5s"
+LOCK_WAIT_S = 5.0
+"""A change that waits for a lock makes every writer wait behind it."""
+_LIMIT = "SELECT set_config('lock_timeout', %s, true)"
 _RECORD = "INSERT INTO generated_changes (name, checksum, statements) VALUES (%s, %s, %s)"
 
 
@@ -40,7 +42,11 @@ def difference(connection: Connection, tables: Sequence[Table]) -> Plan:
 
 
 def apply(
-    connection: Connection, tables: Sequence[Table], wanted: Sequence[Migration], progress: Callable[[Change], None]
+    connection: Connection,
+    tables: Sequence[Table],
+    wanted: Sequence[Migration],
+    progress: Callable[[Change], None],
+    lock_wait_s: float = LOCK_WAIT_S,
 ) -> Applied:
     """Makes the database as declared; `progress` hears of each change before it is made. Repeating changes nothing.
 
@@ -60,7 +66,7 @@ def apply(
         if not found.changes:
             return Applied(None, ())
         # 3.
-        connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+        connection.execute(_LIMIT, (f"{lock_wait_s * 1000:.0f}ms",))
         for change in found.changes:
             progress(change)
             _execute(connection, change)
@@ -81,8 +87,7 @@ def _execute(connection: Connection, change: Change) -> None:
         connection.execute(change.statement.encode())
     except errors.LockNotAvailable as error:
         raise MigrationError(
-            f"{change.relation}: {change.reason}: others hold the table for longer than {_LOCK_WAIT}; nothing has "
-            "changed, run it again at a quieter time"
+            f"{change.relation}: {change.reason}: others hold the table, nothing has changed: run it again later"
         ) from error
     except psycopg.OperationalError:
         raise

@@ -10,10 +10,11 @@ from datetime import timedelta
 
 from projections import ddl
 from projections.aggregate import Aggregate, Refresh
+from projections.hypertable import Compression
 from projections.shape import AggregateShape, Shape, TableShape, check_name
 from projections.table import Column, Table
 
-_NOT_THERE = "not there"
+_NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Drift:
 
     def __str__(self) -> str:
         """One line."""
-        return f"{self.relation}: {self.what} is declared as {self.declared}, the database has {self.live}: {self.mend}"
+        return f"{self.relation}: {self.what}: declared {self.declared}, in the database {self.live}: {self.mend}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def _of_columns(table: Table, wanted: Mapping[str, Column], found: Mapping[str, 
         if there is None:
             if not column.nullable and column.default is None:
                 mend = "declare it nullable or with a default: there is no value for the rows that are there"
-                yield Drift(table.name, f"column {name}", _described(column), _NOT_THERE, mend)
+                yield Drift(table.name, f"column {name}", _described(column), _NOTHING, mend)
                 continue
             yield Change(table.name, f"column {name} is new", ddl.add_column(table.name, spelled[name]))
             there = replace(column, comment=None)
@@ -119,7 +120,7 @@ def _of_columns(table: Table, wanted: Mapping[str, Column], found: Mapping[str, 
     for name, column in found.items():
         if name not in wanted:
             mend = "declare it, or drop it in a migration: its values would be lost"
-            yield Drift(table.name, f"column {name}", _NOT_THERE, _described(column), mend)
+            yield Drift(table.name, f"column {name}", _NOTHING, _described(column), mend)
 
 
 def _of_keys(table: Table, wanted: TableShape, found: TableShape) -> Iterator[Drift]:
@@ -140,7 +141,7 @@ def _of_checks(table: Table, wanted: Mapping[str, str], found: Mapping[str, str]
         # A condition of a declared name is dropped with the addition of the one that replaces it.
         if condition not in declared and name not in replaced:
             mend = f"declare it, or drop the constraint {name} in a migration"
-            yield Drift(table.name, "a condition", _NOT_THERE, condition, mend)
+            yield Drift(table.name, "a condition", _NOTHING, condition, mend)
 
 
 def _of_indexes(table: Table, wanted: TableShape, found: TableShape) -> Iterator[Change | Drift]:
@@ -150,7 +151,7 @@ def _of_indexes(table: Table, wanted: TableShape, found: TableShape) -> Iterator
             reason = f"index on {', '.join(columns)} is new"
             yield Change(table.name, reason, ddl.create_index(table.name, columns))
     for text in sorted(found.indexes - wanted.indexes):
-        yield Drift(table.name, "an index", _NOT_THERE, text, "declare it, or drop it in a migration")
+        yield Drift(table.name, "an index", _NOTHING, text, "declare it, or drop it in a migration")
 
 
 def _of_comment_and_trigger(table: Table, wanted: TableShape, found: TableShape) -> Iterator[Change | Drift]:
@@ -161,7 +162,7 @@ def _of_comment_and_trigger(table: Table, wanted: TableShape, found: TableShape)
         yield Change(table.name, "updated_at is kept by a trigger", ddl.create_trigger(table.name))
     if found.has_touch_trigger and not wanted.has_touch_trigger:
         mend = "declare the table touched, or drop the trigger in a migration"
-        yield Drift(table.name, "the trigger of updated_at", _NOT_THERE, "there", mend)
+        yield Drift(table.name, "the trigger of updated_at", _NOTHING, "one", mend)
 
 
 def _of_hypertable(table: Table, wanted: TableShape, found: TableShape) -> Iterator[Change | Drift]:
@@ -185,7 +186,7 @@ def _of_compression(table: Table, wanted: TableShape, found: TableShape) -> Iter
         there = replace(mine, after=None)
     if mine is None or there is None or replace(mine, after=None) != replace(there, after=None):
         mend = "declare what is there, or change it in a migration that says what becomes of compressed chunks"
-        yield Drift(table.name, "compression", str(mine), str(there), mend)
+        yield Drift(table.name, "compression", _compression(mine), _compression(there), mend)
     elif mine.after != there.after:
         reason = f"chunks are compressed after {_duration(mine.after)}, not {_duration(there.after)}"
         yield Change(table.name, reason, ddl.set_compress_after(table.name, mine.after))
@@ -217,11 +218,17 @@ def _described(column: Column) -> str:
 
 
 def _keys(keys: frozenset[tuple[str, ...]]) -> str:
-    return " and ".join(f"({', '.join(key)})" for key in sorted(keys)) or "none"
+    return " and ".join(f"({', '.join(key)})" for key in sorted(keys)) or _NOTHING
 
 
 def _duration(duration: timedelta | None) -> str:
     return "without end" if duration is None else str(duration).removesuffix(", 0:00:00")
+
+
+def _compression(compression: Compression | None) -> str:
+    if compression is None:
+        return _NOTHING
+    return f"by ({', '.join(compression.segment_by)}), in the order ({', '.join(compression.order_by)})"
 
 
 def _refresh(refresh: Refresh | None) -> str:

@@ -13,7 +13,6 @@ from projections import migration, offset_store
 from projections.error import FencedError, MigrationError
 from projections.sink import Claim, Step
 from projections.table import Database
-from projections.tables import tables_of
 from schemas.events import AuditEvent, AuditOutcome, WorkloadState, WorkloadTransition
 from tests.projection_world import ProjectionWorld
 from tests.rollup_world import reading
@@ -217,19 +216,6 @@ def test_a_stopped_worker_that_wakes_up_writes_nothing_twice(postgres_world: Pro
     world.await_rows(f"SELECT next_offset FROM projection_offsets WHERE topic = '{world.topics['audit.events'].name}'",
                      lambda rows: rows == [(60,)])  # fmt: skip
     assert world.query(count) == [(60,)]
-
-
-@pytest.mark.parametrize("database", list(Database))
-def test_declared_tables_are_those_that_the_migrations_make(
-    postgres_world: ProjectionWorld, timescale_world: ProjectionWorld, database: Database
-) -> None:
-    world = postgres_world if database is Database.POSTGRES else timescale_world
-    kept_by_the_database = {"created_at", "updated_at"}
-    for table in tables_of(database):
-        statement = f"SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{table.name}'"
-        found = {name: sql_type for name, sql_type in world.query(statement) if name not in kept_by_the_database}
-        declared = {n: {"timestamptz": "timestamp with time zone"}.get(t, t) for n, t in table.columns.items()}
-        assert found == declared, table.name
 
 
 def test_a_migration_that_changed_after_it_was_applied_is_refused(postgres_world: ProjectionWorld) -> None:
