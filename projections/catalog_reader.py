@@ -39,7 +39,7 @@ _INDEXES = """
            (SELECT array_agg(attname ORDER BY place)
             FROM unnest(indkey[0:indnkeyatts - 1]) WITH ORDINALITY AS part (number, place)
             JOIN pg_attribute ON attrelid = indrelid AND attnum = number)
-    FROM pg_class AS relation JOIN pg_index ON indrelid = relation.oid
+    FROM pg_class AS relation JOIN pg_index ON indrelid = relation.oid AND indisvalid
     WHERE relnamespace = 'public'::regnamespace AND relname = ANY (%(names)s)
 """
 _COMMENTS = """

@@ -39,5 +39,5 @@ class DriftError(ProjectionError):
     """The database differs from the declarations in a way that is not generated; `drifts` say where, and the mend."""
 
     def __init__(self, drifts: Sequence[object]) -> None:
-        super().__init__("\n  ".join([f"{len(drifts)} differences that are not generated:", *map(str, drifts)]))
+        super().__init__("\n  ".join(["not generated, for a person to decide:", *map(str, drifts)]))
         self.drifts = tuple(drifts)

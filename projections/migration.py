@@ -81,13 +81,21 @@ def pending(connection: Connection, wanted: Sequence[Migration]) -> list[str]:
     return [migration.name for migration in wanted if migration.name not in recorded]
 
 
+def is_name(name: str) -> bool:
+    """Whether a migration can be called that (its number apart)."""
+    return _NAME.fullmatch(name) is not None
+
+
 def write(database: Database, name: str, text: str, root: Path = _ROOT) -> Path:
-    """Writes the next numbered migration and returns its path. Raises MigrationError for a name that isn't one."""
-    if _NAME.fullmatch(name) is None:
+    """Writes the next numbered migration and returns its path. Raises MigrationError where it can't."""
+    if not is_name(name):
         raise MigrationError(f"{name!r} is not a name for a migration: small letters, digits and _")
     numbers = [int(migration.name.partition("_")[0]) for migration in migrations(database, root)]
     path = root / database / f"{max(numbers, default=0) + 1:04}_{name}.sql"
-    path.write_text(text)
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise MigrationError(f"{path} can't be written: run it from a clone of the repository") from error
     return path
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from projections import ddl
+from projections import ddl, shape
 from projections.aggregate import Aggregate, Refresh
 from projections.hypertable import Compression
 from projections.shape import AggregateShape, Shape, TableShape, check_name
@@ -56,7 +56,9 @@ class Plan:
     @property
     def text(self) -> str:
         """The changes as SQL, each with its reason; empty where there are none."""
-        return "".join(f"-- {change.relation}: {change.reason}\n{change.statement};\n" for change in self.changes)
+        return "".join(
+            f"-- {change.relation}: {' '.join(change.reason.split())}\n{change.statement};\n" for change in self.changes
+        )
 
 
 def plan(tables: Sequence[Table], declared: Shape, live: Shape) -> Plan:
@@ -83,8 +85,7 @@ def _of_table(table: Table, wanted: TableShape, found: TableShape | None) -> Ite
         found = TableShape(bare, wanted.keys, wanted.checks)
         if table.hypertable is not None:
             yield Change(table.name, "a hypertable", ddl.create_hypertable(table.name, table.hypertable))
-            time_index = frozenset({f"btree ({table.hypertable.column} DESC)"})
-            found = replace(found, hypertable=table.hypertable, indexes=time_index)
+            found = replace(found, hypertable=table.hypertable, indexes=_given_index(table))
     yield from _of_columns(table, wanted.columns, found.columns)
     yield from _of_keys(table, wanted, found)
     yield from _of_checks(table, wanted.checks, found.checks)
@@ -145,13 +146,19 @@ def _of_checks(table: Table, wanted: Mapping[str, str], found: Mapping[str, str]
 
 
 def _of_indexes(table: Table, wanted: TableShape, found: TableShape) -> Iterator[Change | Drift]:
-    for columns in table.indexes:
-        text = f"btree ({', '.join(columns)})"
-        if text not in found.indexes:
+    for columns in table.all_indexes:
+        if shape.index_text(columns) not in found.indexes:
             reason = f"index on {', '.join(columns)} is new"
             yield Change(table.name, reason, ddl.create_index(table.name, columns))
     for text in sorted(found.indexes - wanted.indexes):
         yield Drift(table.name, "an index", _NOTHING, text, "declare it, or drop it in a migration")
+
+
+def _given_index(table: Table) -> frozenset[str]:
+    """The index that TimescaleDB makes itself: on time, unless there is one on nothing but time."""
+    assert table.hypertable is not None
+    time = table.hypertable.column
+    return frozenset() if table.key == (time,) else frozenset({shape.index_text((f"{time} DESC",))})
 
 
 def _of_comment_and_trigger(table: Table, wanted: TableShape, found: TableShape) -> Iterator[Change | Drift]:

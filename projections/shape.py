@@ -3,7 +3,7 @@
 Types, defaults and conditions are in the catalog's own spelling ("timestamp with time zone").
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -53,16 +53,18 @@ def check_name(table: Table, part: str) -> str:
     return f"{table.name}_{part}_check"
 
 
+def index_text(columns: Iterable[str]) -> str:
+    """Returns an index as the catalog prints it."""
+    return f"btree ({', '.join(columns)})"
+
+
 def of_table(table: Table, columns: Mapping[str, Column], checks: Mapping[str, str]) -> TableShape:
     """Returns the shape that a declaration asks for; `columns` and `checks` are its own in the catalog's spelling."""
-    indexes = {f"btree ({', '.join(index)})" for index in table.indexes}
-    if table.hypertable is not None:
-        indexes.add(f"btree ({table.hypertable.column} DESC)")
     return TableShape(
         columns=columns,
         keys=frozenset({table.key} if table.key else ()),
         checks=checks,
-        indexes=frozenset(indexes),
+        indexes=frozenset(map(index_text, table.all_indexes)),
         comment=table.comment or None,
         has_touch_trigger=table.has_touch_trigger,
         hypertable=table.hypertable,

@@ -115,6 +115,12 @@ class Table:
         """Whether a trigger keeps `updated_at`: rows of a ledger don't change."""
         return "updated_at" in self._stamps
 
+    @property
+    def all_indexes(self) -> tuple[tuple[str, ...], ...]:
+        """The declared indexes, and the one on time that every hypertable has."""
+        time = () if self.hypertable is None else ((f"{self.hypertable.column} DESC",),)
+        return (*time, *(index for index in self.indexes if index not in time))
+
     def time_column(self, aggregate: Aggregate) -> str:
         """Returns the time column of an aggregate's source."""
         assert self.hypertable is not None, "checked when it was declared"

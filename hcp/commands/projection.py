@@ -32,6 +32,8 @@ def plan(
 
     Exit code 0, also where something is to be done (but see --exit-code); 1 where a difference is not generated.
     """
+    if write is not None and not migration.is_name(write):
+        raise typer.BadParameter(f"{write!r} is not a name: small letters, digits and _", param_hint="--write")
     config = settings.load()
     plans = {which: _difference(config, which) for which in ([database] if database else DATABASES)}
     for which, found in plans.items():

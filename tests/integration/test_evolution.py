@@ -114,6 +114,43 @@ def test_a_declaration_grows_columns_an_index_and_a_condition(postgres: Connecti
         postgres.execute("UPDATE workloads SET retries = 10")
 
 
+def test_the_same_difference_may_come_again_as_a_numbered_file(postgres: Connection) -> None:
+    grown = replace(
+        WORKLOADS,
+        columns={**WORKLOADS.columns, "region": "text"},
+        nullable=WORKLOADS.nullable | {"region"},
+        checks={**WORKLOADS.checks, "region": "region <> ''"},
+        indexes=(*WORKLOADS.indexes, ("region",)),
+    )
+    text = evolution.difference(postgres, [grown]).text
+    files = [*migration.migrations(Database.POSTGRES), migration.Migration("9999_region", text)]
+    with postgres.transaction(force_rollback=True):
+        assert migration.migrate(postgres, files) == ["9999_region"]
+        assert evolution.difference(postgres, [grown]).is_empty
+    apply(postgres, Database.POSTGRES, grown)
+    assert migration.migrate(postgres, files) == ["9999_region"]
+    assert evolution.difference(postgres, [grown]).is_empty
+
+
+def test_the_text_of_a_new_hypertable_can_be_run_twice(timescale: Connection, readings: Table) -> None:
+    text = evolution.difference(timescale, [readings]).text
+    for _ in range(2):
+        with timescale.transaction():
+            timescale.execute(text.encode())
+        assert evolution.difference(timescale, [readings]).is_empty
+
+
+def test_changes_that_do_not_lead_to_the_declaration_are_taken_back(postgres: Connection) -> None:
+    # CREATE TABLE IF NOT EXISTS passes a view of that name by.
+    postgres.execute("CREATE VIEW taken AS SELECT 1 AS event_id")
+    (audit,) = [table for table in tables_of(Database.POSTGRES) if table.name == "audit_logs"]
+    taken = replace(audit, name="taken", comment="", indexes=())
+    grown = replace(audit, indexes=(*audit.indexes, ("actor",)))
+    with pytest.raises(MigrationError, match="don't lead to the declaration: taken: a new table"):
+        apply(postgres, Database.POSTGRES, grown, taken)
+    assert evolution.difference(postgres, [audit]).is_empty
+
+
 def test_a_hypertable_with_compressed_chunks_and_aggregates_grows(timescale: Connection, readings: Table) -> None:
     apply(timescale, Database.TIMESCALE, readings)
     old = datetime.now(UTC) - timedelta(days=5)
