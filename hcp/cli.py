@@ -1,6 +1,7 @@
 """The command line: `hcp VERB …`. Expected failures end with one line and an exit code, without a traceback.
 
-Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 the stack is not (wholly) up, 130 interrupted.
+Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 the stack is not (wholly) up, 4 a database is not as declared
+(`projections plan --exit-code`), 130 interrupted.
 """
 
 import os

@@ -85,17 +85,18 @@ def live(connection: Connection, tables: Sequence[Table]) -> Shape:
     """Returns the shape that these tables and their aggregates have now; what isn't there is left out."""
     names = [table.name for table in tables]
 
-    def rows(statement: str, names: list[str] = names) -> list[_Row]:
-        return _rows(connection, statement, names)
-
+    views = [aggregate.name for table in tables for aggregate in table.aggregates]
     ((has_timescale,),) = connection.execute(_HAS_TIMESCALE).fetchall()
-    views = [aggregate.name for table in tables for aggregate in table.aggregates] if has_timescale else []
-    jobs = {(name, kind): tuple(row) for name, kind, *row in (rows(_JOBS, names + views) if has_timescale else [])}
-    hypertables = {name: Hypertable(*row) for name, *row in (rows(_HYPERTABLES) if has_timescale else [])}
-    compression = _grouped(rows(_COMPRESSION)) if has_timescale else {}
+
+    def of_timescale(statement: str, names: list[str] = names) -> list[_Row]:
+        return _rows(connection, statement, names) if has_timescale else []
+
+    jobs = {(name, kind): tuple(row) for name, kind, *row in of_timescale(_JOBS, names + views)}
+    hypertables = {name: Hypertable(*row) for name, *row in of_timescale(_HYPERTABLES)}
+    compression = _grouped(of_timescale(_COMPRESSION))
     columns, checks = _columns_and_checks(connection, names, temporary=False)
-    indexes = _grouped(rows(_INDEXES))
-    rest = {name: (comment, touches) for name, comment, touches in rows(_COMMENTS)}
+    indexes = _grouped(_rows(connection, _INDEXES, names))
+    rest = {name: (comment, touches) for name, comment, touches in _rows(connection, _COMMENTS, names)}
     found = {
         name: TableShape(
             columns=columns[name],
@@ -117,7 +118,7 @@ def live(connection: Connection, tables: Sequence[Table]) -> Shape:
             _refresh(jobs.get((name, "policy_refresh_continuous_aggregate"))),
             _after(jobs.get((name, "policy_retention"))),
         )
-        for name, definition, is_real_time in (rows(_AGGREGATES, views) if views else [])
+        for name, definition, is_real_time in of_timescale(_AGGREGATES, views)
     }
     return Shape(found, aggregates)
 

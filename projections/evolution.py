@@ -85,7 +85,7 @@ def apply(
 def _execute(connection: Connection, change: Change) -> None:
     try:
         connection.execute(change.statement.encode())
-    except errors.LockNotAvailable as error:
+    except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
         raise MigrationError(
             f"{change.relation}: {change.reason}: others hold the table, nothing has changed: run it again later"
         ) from error

@@ -17,7 +17,9 @@ from projections.tables import tables_of
 DIFFERS = 4
 """Exit code of `plan --exit-code` where something is to be done; 1, 2 and 3 have a meaning already."""
 
-app = typer.Typer(no_args_is_help=True, help="Show the declared tables, and bring the databases to them.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Show the declared tables, and bring the databases to them."
+)
 
 
 @app.command()
