@@ -1,6 +1,7 @@
 """The command line: `hcp VERB …`. Expected failures end with one line and an exit code, without a traceback.
 
-Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 the stack is not (wholly) up, 130 interrupted.
+Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 3 the stack is not (wholly) up, 4 a database is not as declared
+(`projections plan --exit-code`), 130 interrupted.
 """
 
 import os
@@ -45,6 +46,7 @@ class _Commands(LazyGroup):
         "worker": "hcp.commands.worker:worker",
         "demo": "hcp.commands.demo:demo",
         "migrate": "hcp.commands.database:migrate",
+        "projections": "hcp.commands.projection:app",
         "query": "hcp.commands.database:query",
         "psql": "hcp.commands.database:psql",
         "backup": "hcp.commands.database:backup",

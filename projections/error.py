@@ -1,5 +1,7 @@
 """The errors of projections, by what can be done about them."""
 
+from collections.abc import Sequence
+
 
 class ProjectionError(Exception):
     """Base of the errors of projections."""
@@ -31,3 +33,11 @@ class TooManyDeadError(ProjectionError):
 
 class MigrationError(ProjectionError):
     """The migrations and the database don't fit; the message names the file and what to do."""
+
+
+class DriftError(ProjectionError):
+    """The database differs from the declarations in a way that is not generated; `drifts` say where, and the mend."""
+
+    def __init__(self, drifts: Sequence[object]) -> None:
+        super().__init__("\n  ".join(["not generated, for a person to decide:", *map(str, drifts)]))
+        self.drifts = tuple(drifts)

@@ -1,13 +1,20 @@
-"""How a table is declared: from which topics it comes, how its rows are written, and its columns."""
+"""How a table is declared: from which topics it comes, how its rows are written, and all that its DDL needs."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 
 import polars as pl
 
+from projections.aggregate import BUCKET, Aggregate
+from projections.hypertable import Compression, Hypertable
+
 FrameFunction = Callable[[pl.DataFrame], pl.DataFrame]
 """Pure: a decoded frame with `_row` to rows of the table. It may add, drop and explode rows; it keeps `_row`."""
+
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 class Database(StrEnum):
@@ -32,8 +39,25 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the database has it; `default` is SQL."""
+
+    name: str
+    sql_type: str
+    nullable: bool = False
+    default: str | None = None
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """One projection. `columns` are name → SQL type, in the order of the frame; `order` decides which row is newest."""
+    """One projection. `columns` are name → SQL type, in the order of the frame; `order` decides which row is newest.
+
+    Columns are NOT NULL but the `nullable` ones. `types` are those of the DDL where they say more than the type that
+    values travel as ("numeric(18, 6)"). `defaults` are column → SQL, `comments` column → text, `checks` a part of the
+    constraint's name (usually the column) → condition, `indexes` column lists, each with DESC where wanted. A `touched`
+    table has created_at and, where rows change, updated_at, kept by a trigger. The rest is TimescaleDB's.
+    """
 
     name: str
     database: Database
@@ -42,16 +66,102 @@ class Table:
     columns: Mapping[str, str]
     key: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
+    comment: str = ""
+    nullable: frozenset[str] = frozenset()
+    types: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    comments: Mapping[str, str] = field(default_factory=dict)
+    checks: Mapping[str, str] = field(default_factory=dict)
+    indexes: tuple[tuple[str, ...], ...] = ()
+    touched: bool = False
+    hypertable: Hypertable | None = None
+    compression: Compression | None = None
+    retention: timedelta | None = None
+    aggregates: tuple[Aggregate, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses a declaration that can't be written."""
+        """Refuses a declaration that can't be written or made."""
         if (self.mode is Mode.APPEND) == bool(self.key):
             raise ValueError(f"{self.name}: {self.mode} tables have {'no' if self.mode is Mode.APPEND else 'a'} key")
         if (self.mode in {Mode.LATEST, Mode.WINDOW}) != bool(self.order):
             raise ValueError(f"{self.name}: an order belongs to a latest or window table, and only to them")
-        unknown = {*self.key, *self.order} - set(self.columns)
+        self._require_columns(self.key, self.order, self.nullable, self.types, self.defaults, self.comments)
+        self._require_columns(*([_column(entry) for entry in index] for index in self.indexes))
+        for name in (self.name, *self.columns, *self.checks, *(aggregate.name for aggregate in self.aggregates)):
+            if _IDENTIFIER.fullmatch(name) is None:
+                raise ValueError(f"{self.name}: {name!r} is not a name: small letters, digits and _, 63 at most")
+        if not self.nullable.isdisjoint({*self.key, *self.order}):
+            raise ValueError(f"{self.name}: columns of the key or the order can't be null")
+        self._require_hypertable()
+        self._require_inputs()
+
+    @property
+    def sql_columns(self) -> tuple[Column, ...]:
+        """All columns that the database has: the declared ones and those that it keeps itself."""
+        declared = tuple(
+            Column(
+                name,
+                self.types.get(name, sql_type),
+                name in self.nullable,
+                self.defaults.get(name),
+                self.comments.get(name),
+            )
+            for name, sql_type in self.columns.items()
+        )
+        return declared + tuple(Column(name, "timestamptz", default="now()") for name in self._stamps)
+
+    @property
+    def has_touch_trigger(self) -> bool:
+        """Whether a trigger keeps `updated_at`: rows of a ledger don't change."""
+        return "updated_at" in self._stamps
+
+    @property
+    def all_indexes(self) -> tuple[tuple[str, ...], ...]:
+        """The declared indexes, and the one on time that every hypertable has."""
+        time = () if self.hypertable is None else ((f"{self.hypertable.column} DESC",),)
+        return (*time, *(index for index in self.indexes if index not in time))
+
+    def time_column(self, aggregate: Aggregate) -> str:
+        """Returns the time column of an aggregate's source."""
+        assert self.hypertable is not None, "checked when it was declared"
+        return BUCKET if aggregate.source else self.hypertable.column
+
+    @property
+    def _stamps(self) -> tuple[str, ...]:
+        if not self.touched:
+            return ()
+        return ("created_at", "updated_at") if self.mode in {Mode.LATEST, Mode.WINDOW} else ("created_at",)
+
+    def _require_columns(self, *lists: Iterable[str]) -> None:
+        unknown = {name for names in lists for name in names} - set(self.columns)
         if unknown:
             raise ValueError(f"{self.name}: {sorted(unknown)} are not among its columns")
+
+    def _require_hypertable(self) -> None:
+        if self.hypertable is None:
+            if self.compression or self.retention or self.aggregates:
+                raise ValueError(f"{self.name}: compression, retention and aggregates belong to hypertables")
+            return
+        if self.database is not Database.TIMESCALE:
+            raise ValueError(f"{self.name}: hypertables belong to {Database.TIMESCALE}")
+        self._require_columns([self.hypertable.column])
+        if self.hypertable.column in self.nullable:
+            raise ValueError(f"{self.name}: the time column can't be null")
+        if self.key and self.hypertable.column not in self.key:
+            raise ValueError(f"{self.name}: the key of a hypertable has its time column {self.hypertable.column}")
+        if self.compression is not None:
+            self._require_columns(self.compression.segment_by, map(_column, self.compression.order_by))
+
+    def _require_inputs(self) -> None:
+        known = {self.name: set(self.columns)}
+        for aggregate in self.aggregates:
+            source = aggregate.source or self.name
+            if source not in known:
+                raise ValueError(f"{aggregate.name}: its source {source} is not declared before it")
+            unknown = aggregate.inputs - known[source]
+            if unknown:
+                raise ValueError(f"{aggregate.name}: {sorted(unknown)} are not among the columns of {source}")
+            known[aggregate.name] = set(aggregate.columns)
 
 
 def newest(frame: pl.DataFrame, table: Table, row: str) -> pl.DataFrame:
@@ -62,3 +172,7 @@ def newest(frame: pl.DataFrame, table: Table, row: str) -> pl.DataFrame:
 def first(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Returns the first row of each key, in the order they came."""
     return frame.unique(table.key, keep="first", maintain_order=True)
+
+
+def _column(entry: str) -> str:
+    return entry.partition(" ")[0]

@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,21 @@ class Which(StrEnum):
     METRICS = "metrics"
 
 
+DATABASES = {Which.POSTGRES: Database.POSTGRES, Which.METRICS: Database.TIMESCALE}
+
+
 class DatabaseError(Exception):
     """A database does not answer or refuses; the message names which and why."""
+
+
+@contextmanager
+def connected(config: settings.Settings, which: Which) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """Gives a connection in autocommit mode. Raises DatabaseError for what goes wrong with it."""
+    try:
+        with psycopg.connect(_dsn(config, which), autocommit=True, connect_timeout=10) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise DatabaseError(f"{which}: {str(error).strip()}") from error
 
 
 def migrate() -> None:
@@ -40,13 +55,10 @@ def migrate() -> None:
 def migrate_all(config: settings.Settings) -> list[str]:
     """Applies what is missing in both databases; returns the names. Raises DatabaseError and MigrationError."""
     applied: list[str] = []
-    for which, database in ((Which.POSTGRES, Database.POSTGRES), (Which.METRICS, Database.TIMESCALE)):
-        try:
-            with psycopg.connect(_dsn(config, which), autocommit=True, connect_timeout=10) as connection:
-                names = migration.migrate(connection, migration.migrations(database))
-                migration.set_reader_password(connection, config.reader_password.get_secret_value())
-        except psycopg.Error as error:
-            raise DatabaseError(f"{which}: {str(error).strip()}") from error
+    for which, database in DATABASES.items():
+        with connected(config, which) as connection:
+            names = migration.migrate(connection, migration.migrations(database))
+            migration.set_reader_password(connection, config.reader_password.get_secret_value())
         applied += [f"{database}/{name}" for name in names]
     return applied
 

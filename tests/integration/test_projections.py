@@ -14,7 +14,6 @@ from projections import migration, offset_store
 from projections.error import FencedError, MigrationError
 from projections.sink import Claim, Step
 from projections.table import Database
-from projections.tables import tables_of
 from schemas.events import AuditEvent, AuditOutcome, WorkloadState, WorkloadTransition
 from tests.projection_world import ProjectionWorld
 from tests.rollup_world import reading
@@ -226,19 +225,6 @@ def test_a_worker_that_sleeps_around_its_transaction_is_overtaken_and_writes_not
     place = f"SELECT next_offset FROM projection_offsets WHERE topic = '{world.topics['audit.events'].name}'"
     world.await_rows(place, lambda rows: rows == [(60,)])
     assert world.query(count) == [(60,)]
-
-
-@pytest.mark.parametrize("database", list(Database))
-def test_declared_tables_are_those_that_the_migrations_make(
-    postgres_world: ProjectionWorld, timescale_world: ProjectionWorld, database: Database
-) -> None:
-    world = postgres_world if database is Database.POSTGRES else timescale_world
-    kept_by_the_database = {"created_at", "updated_at"}
-    for table in tables_of(database):
-        statement = f"SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{table.name}'"
-        found = {name: sql_type for name, sql_type in world.query(statement) if name not in kept_by_the_database}
-        declared = {n: {"timestamptz": "timestamp with time zone"}.get(t, t) for n, t in table.columns.items()}
-        assert found == declared, table.name
 
 
 def test_a_migration_that_changed_after_it_was_applied_is_refused(postgres_world: ProjectionWorld) -> None:

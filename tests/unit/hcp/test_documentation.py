@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from hcp.cli import app
 
@@ -20,6 +21,10 @@ def test_every_hcp_command_and_option_named_exists(name: str) -> None:
     for verb, rest in used:
         command = group.get_command(None, verb)  # type: ignore[attr-defined]
         assert command is not None, verb
+        inner = re.match(r" ([a-z]+)", rest)
+        if isinstance(command, TyperGroup) and inner is not None:
+            command = command.get_command(typer.Context(command), inner[1])
+            assert command is not None, inner[1]
         options = {option for parameter in command.params for option in parameter.opts}
         for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", rest):
             assert option in options | {"--help"}, f"hcp {verb} {option}"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.table import Mode, first, newest
+from projections.hypertable import Compression
+from projections.table import Database, Mode, first, newest
 from projections.tables import ALLOCATION_HISTORY, METRICS, TABLES, WORKLOADS
 from schemas.catalog import topic
 from schemas.column_type import column_types
@@ -50,6 +51,42 @@ def test_the_first_row_of_a_key_is_the_one_that_came_first(rows: list[tuple[str,
 def test_a_declaration_that_can_not_be_written_is_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         replace(WORKLOADS, **changes)
+
+
+COUNT = METRICS.aggregates[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        pytest.param({"nullable": frozenset({"nobody"})}, "not among its columns", id="nullable"),
+        pytest.param({"checks": {"Power": "true"}}, "'Power' is not a name", id="name-of-a-check"),
+        pytest.param({"columns": {**METRICS.columns, "fan rpm": "integer"}}, "'fan rpm' is not a name", id="name"),
+        pytest.param({"nullable": frozenset({"observed_at"})}, "time column can't be null", id="nullable-time"),
+        pytest.param({"indexes": (("nobody DESC",),)}, "not among its columns", id="index"),
+        pytest.param({"hypertable": None}, "belong to hypertables", id="policies-of-a-plain-table"),
+        pytest.param({"database": Database.POSTGRES}, "hypertables belong to timescale", id="hypertable-in-postgres"),
+        pytest.param({"mode": Mode.LEDGER, "key": ("device_id",)}, "has its time column", id="key-without-time"),
+        pytest.param({"compression": Compression(("nobody",), (), None)}, "not among its columns", id="segment"),
+        pytest.param({"aggregates": METRICS.aggregates[1:]}, "metrics_1m is not declared before it", id="order"),
+        pytest.param(
+            {"aggregates": (replace(COUNT, measures={"watts": "sum(watts)"}),)}, "not among the columns", id="measure"
+        ),
+    ],
+)
+def test_a_table_that_can_not_be_made_is_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        replace(METRICS, **changes)
+
+
+def test_a_key_is_never_null() -> None:
+    with pytest.raises(ValueError, match="can't be null"):
+        replace(WORKLOADS, nullable=frozenset({"workload_id"}))
+
+
+def test_a_measure_that_coarser_aggregates_can_not_be_made_from_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"avg\(power_w\)"):
+        replace(COUNT, measures={"power_w": "avg(power_w)"})
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

@@ -1,0 +1,30 @@
+"""Frame functions of several tables, and the names of the SQL types."""
+
+import json
+
+import polars as pl
+
+from projections.table import FrameFunction
+from schemas.columnar import ROW
+
+TEXT, INT, BIGINT, FLOAT, TIME, JSON = "text", "integer", "bigint", "double precision", "timestamptz", "jsonb"
+
+
+def columns(*names: str, **computed: pl.Expr) -> FrameFunction:
+    """Returns a function that takes fields of the event as they are, and computed ones."""
+
+    def rows(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.select(*names, ROW, **computed)
+
+    return rows
+
+
+def one_row_each(frame: pl.DataFrame, field: str) -> pl.DataFrame:
+    """Returns a row for each entry of a list of records, its fields beside those of the event."""
+    return frame.filter(pl.col(field).list.len() > 0).explode(field).unnest(field)
+
+
+def json_text(column: pl.Series) -> pl.Series:
+    """Returns each value as JSON."""
+    texts = [json.dumps(value, ensure_ascii=False) for value in column.to_list()]
+    return pl.Series(column.name, texts, dtype=pl.String)
