@@ -10,7 +10,7 @@ STACK  ?= $(shell docker info >/dev/null 2>&1 && docker compose version >/dev/nu
 
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart clean status logs health db-shell timescale-shell test check lint format build \
-        backup-db demo bench bench-rollup bench-projections generate
+        backup-db demo bench bench-rollup bench-projections bench-timescale chaos generate
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,10 +107,16 @@ ifeq ($(STACK),docker)
 	docker compose build
 endif
 
-bench: bench-rollup bench-projections ## Run all benchmarks; each prints ratios measured in one run
+chaos: setup ## Kill workers, databases and the broker 50 times in one run and compare every table
+	$(BIN)/python -m tests.chaos.endurance $(CHAOS)
+
+bench: bench-rollup bench-projections bench-timescale ## Run all benchmarks; each prints ratios measured in one run
 
 bench-rollup: setup ## Rollup against Faust and Kafka Streams (where the peers are there)
 	$(BIN)/python -m tests.bench.rollup
 
-bench-projections: setup ## Projection into TimescaleDB against raw COPY
+bench-projections: setup ## Projections into PostgreSQL against Debezium, executemany and raw COPY
 	$(BIN)/python -m tests.bench.projections
+
+bench-timescale: setup ## Projection into the embedded TimescaleDB against raw COPY
+	$(BIN)/python -m tests.bench.timescale
