@@ -1,12 +1,10 @@
 """The dashboard *Streams*: how events flow, how far behind each worker is, and what went wrong."""
 
 from deploy.grafana.panel import Dashboard, Kind, Row, metric
+from deploy.grafana.projections import PROJECTIONS
+from deploy.grafana.quantile import quantile
 
 _RATE = "$__rate_interval"
-
-
-def _quantile(q: float, name: str, by: str) -> str:
-    return f"histogram_quantile({q}, sum by (le, {by}) (rate({name}_bucket[{_RATE}])))"
 
 
 STREAMS = Dashboard(
@@ -51,15 +49,15 @@ STREAMS = Dashboard(
             (
                 metric(
                     "Processing, by batch",
-                    (_quantile(0.5, "hcp_processing_seconds", "worker"), "p50 {{worker}}"),
-                    (_quantile(0.95, "hcp_processing_seconds", "worker"), "p95 {{worker}}"),
-                    (_quantile(0.99, "hcp_processing_seconds", "worker"), "p99 {{worker}}"),
+                    (quantile(0.5, "hcp_processing_seconds", "worker"), "p50 {{worker}}"),
+                    (quantile(0.95, "hcp_processing_seconds", "worker"), "p95 {{worker}}"),
+                    (quantile(0.99, "hcp_processing_seconds", "worker"), "p99 {{worker}}"),
                     unit="s",
                 ),
-                metric("Commit", (_quantile(0.95, "hcp_commit_seconds", "worker"), "p95 {{worker}}"), unit="s"),
-                metric("Solver", (_quantile(0.95, "hcp_solver_seconds", "facility"), "p95 {{facility}}"), unit="s"),
+                metric("Solver", (quantile(0.95, "hcp_solver_seconds", "facility"), "p95 {{facility}}"), unit="s"),
             ),
         ),
+        PROJECTIONS,
         Row(
             "Trouble",
             (
