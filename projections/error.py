@@ -22,7 +22,14 @@ class RefusedError(ProjectionError):
 
 
 class UnavailableError(ProjectionError):
-    """The store does not answer: wait, and start again from the offsets that it holds."""
+    """The store does not answer: wait, and start again from the offsets that it holds.
+
+    `dependency` is the store's name in the metrics.
+    """
+
+    def __init__(self, message: str, dependency: str = "database") -> None:
+        super().__init__(message)
+        self.dependency = dependency
 
 
 class TooManyDeadError(ProjectionError):

@@ -1,0 +1,187 @@
+"""What the sinks' contract needs of a store: to open a sink, to look into it, to make it refuse, to crash it."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import polars as pl
+import psycopg
+from redis import Redis
+
+from deploy.local.stack import Stack
+from projections.sink import Rows, Sink
+from projections.sinks.postgres import PostgresSink
+from projections.sinks.redis import RedisSink
+from projections.table import Table
+from projections.tables import AUDIT_LOGS, WORKLOADS
+from schemas.catalog import topic
+from schemas.column_type import column_types
+from schemas.columnar import ROW
+from schemas.events import AuditEvent, AuditOutcome, WorkloadState, WorkloadTransition
+from tests.running_stack import RunningStack
+from tests.streams_event import an_id, at
+
+Seen = dict[str, tuple[str, int]]
+"""Workload → state and version."""
+
+
+class StoreWorld(ABC):
+    """One store. `prefix` is that of everything that the test writes: stores are shared by the session."""
+
+    prefix: str
+
+    @abstractmethod
+    def open(self, worker: str) -> Sink:
+        """Opens a sink."""
+
+    @abstractmethod
+    def workloads(self) -> Seen:
+        """The test's workloads as they are in the store."""
+
+    @abstractmethod
+    def refuse(self, workload_id: str) -> None:
+        """From now on the store refuses rows of this workload."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Ends the server with SIGKILL."""
+
+    @abstractmethod
+    def up(self) -> None:
+        """Starts the server again and waits for its answer."""
+
+    def actors(self) -> dict[str, str]:
+        """The test's audit events as they are in the store: id → actor."""
+        raise NotImplementedError
+
+
+class PostgresStore(StoreWorld):
+    """A migrated database of the session's Postgres."""
+
+    def __init__(self, stack: RunningStack, dsn: str, prefix: str) -> None:
+        self._stack, self._dsn, self.prefix = stack, dsn, prefix
+
+    def open(self, worker: str) -> Sink:
+        return PostgresSink(self._dsn, worker)
+
+    def workloads(self) -> Seen:
+        rows = self._query("SELECT workload_id, state, version FROM workloads")
+        return {workload_id: (state, version) for workload_id, state, version in rows}
+
+    def actors(self) -> dict[str, str]:
+        return dict(self._query("SELECT event_id, actor FROM audit_logs"))
+
+    def refuse(self, workload_id: str) -> None:
+        self._query(f"ALTER TABLE workloads ADD CHECK (workload_id <> '{workload_id}')")
+
+    def kill(self) -> None:
+        self._stack.kill("postgres")
+
+    def up(self) -> None:
+        self._stack.up()
+
+    def _query(self, statement: str) -> list[Any]:
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+class ExtraStore(StoreWorld):
+    """A store of the session's extra services."""
+
+    service: str
+
+    def __init__(self, stack: Stack, prefix: str) -> None:
+        self._stack, self.prefix = stack, prefix
+        self.environment = stack.status().environment
+
+    def kill(self) -> None:
+        self._stack.kill(self.service)
+
+    def up(self) -> None:
+        self._stack.up(only=[self.service])
+
+
+class RedisStore(ExtraStore):
+    """Redis."""
+
+    service = "redis"
+
+    def open(self, worker: str) -> Sink:
+        return RedisSink(self.environment["HCP_REDIS_URL"], worker)
+
+    def workloads(self) -> Seen:
+        rows = self._rows("workloads")
+        return {row["workload_id"]: (row["state"], int(row["version"])) for row in rows}
+
+    def actors(self) -> dict[str, str]:
+        return {row["event_id"]: row["actor"] for row in self._rows("audit_logs")}
+
+    def refuse(self, workload_id: str) -> None:
+        with self._client() as client:
+            client.set(f"hcp:workloads:{workload_id}", "not a hash")
+
+    def _client(self) -> Any:
+        return Redis.from_url(self.environment["HCP_REDIS_URL"], decode_responses=True)
+
+    def _rows(self, table: str) -> list[dict[str, str]]:
+        with self._client() as client:
+            keys = sorted(client.scan_iter(f"hcp:{table}:{self.prefix}*", _type="hash"))
+            return [client.hgetall(key) for key in keys]
+
+
+def transition(workload_id: str, version: int = 1, state: str = "QUEUED", **changes: Any) -> WorkloadTransition:
+    """A step of a workload that is placed nowhere."""
+    found = WorkloadTransition(
+        event_id=an_id("transition", workload_id, version, state),
+        workload_id=workload_id,
+        version=version,
+        to_state=WorkloadState(state),
+        occurred_at=at(version),
+        customer_id="acme",
+        gpus=8,
+        duration_s=3600,
+        progress_s=0,
+        priority=1,
+        requested_at=at(0),
+        price_usd_gpu_hour=2.5,
+        reason="test",
+    )
+    return replace(found, **changes)
+
+
+def audit(event_id: str, actor: str = "acme") -> AuditEvent:
+    """An audit event."""
+    return AuditEvent(
+        event_id=event_id,
+        actor=actor,
+        action="cancel",
+        subject="workload/wl-1",
+        occurred_at=at(0),
+        outcome=AuditOutcome.REFUSED,
+        reason="it has ended",
+        details={"a": "1"},
+    )
+
+
+def workload_rows(*events: WorkloadTransition) -> Rows:
+    """The events as rows of WORKLOADS."""
+    return rows(WORKLOADS, "workloads.transitions", events)
+
+
+def audit_rows(*events: AuditEvent) -> Rows:
+    """The events as rows of AUDIT_LOGS."""
+    return rows(AUDIT_LOGS, "audit.events", events)
+
+
+def rows(table: Table, source: str, events: Sequence[Any]) -> Rows:
+    """Returns what the engine would hand to a sink for these events."""
+    types = column_types(topic(source).schema)
+    records = [
+        {name: json.dumps(value) if isinstance(value, dict) else value for name, value in asdict(event).items()}
+        for event in events
+    ]
+    frame = pl.DataFrame(records, schema=types).with_columns(pl.Series(ROW, range(len(events)), dtype=pl.UInt32))
+    return Rows(table, source, table.sources[source](frame))
