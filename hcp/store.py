@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from hcp.settings import Settings, SettingsError
-from projections.read_models import CACHED_TABLES
+from projections.read_models import AUDIT_TABLES, CACHED_TABLES
 from projections.sink import Sink
 from projections.table import Database, Table
 from projections.tables import tables_of
@@ -42,6 +42,11 @@ def _of(name: str, config: Settings) -> Store:
 
             redis_url = _given(config.redis_url, "HCP_REDIS_URL", "redis")
             return Store(lambda worker: RedisSink(redis_url, worker), CACHED_TABLES)
+        case "mongo":
+            from projections.sinks.mongo import MongoSink  # noqa: PLC0415
+
+            mongo_url = _given(config.mongo_url, "HCP_MONGO_URL", "mongo")
+            return Store(lambda worker: MongoSink(mongo_url, worker), AUDIT_TABLES)
         case _:
             raise SettingsError(f"there is no store {name}")
 

@@ -11,9 +11,13 @@ from deploy.local.stack import Stack
 from projections import migration
 from projections.table import Database
 from tests.stack_fixture import parts_directory
-from tests.store_world import ExtraStore, PostgresStore, RedisStore, StoreWorld
+from tests.store_world import ExtraStore, MongoStore, PlainMongoStore, PostgresStore, RedisStore, StoreWorld
 
-EXTRA: dict[str, type[ExtraStore]] = {"redis": RedisStore}
+EXTRA: dict[str, type[ExtraStore]] = {
+    "redis": RedisStore,
+    "mongo": MongoStore,
+    "mongo-without-transactions": PlainMongoStore,
+}
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,12 @@ from typing import Any
 
 import polars as pl
 import psycopg
+from pymongo import MongoClient
 from redis import Redis
 
 from deploy.local.stack import Stack
 from projections.sink import Rows, Sink
+from projections.sinks.mongo import MongoSink
 from projections.sinks.postgres import PostgresSink
 from projections.sinks.redis import RedisSink
 from projections.table import Table
@@ -28,9 +30,13 @@ Seen = dict[str, tuple[str, int]]
 
 
 class StoreWorld(ABC):
-    """One store. `prefix` is that of everything that the test writes: stores are shared by the session."""
+    """One store. `prefix` is that of everything that the test writes: stores are shared by the session.
+
+    Without `is_atomic`, rows that may be repeated are there before their offsets.
+    """
 
     prefix: str
+    is_atomic = True
 
     @abstractmethod
     def open(self, worker: str) -> Sink:
@@ -130,6 +136,45 @@ class RedisStore(ExtraStore):
         with self._client() as client:
             keys = sorted(client.scan_iter(f"hcp:{table}:{self.prefix}*", _type="hash"))
             return [client.hgetall(key) for key in keys]
+
+
+class MongoStore(ExtraStore):
+    """A server that has transactions."""
+
+    service = "mongo"
+    has_transactions: bool | None = None
+
+    def open(self, worker: str) -> Sink:
+        url = self.environment["HCP_MONGO_URL"]
+        return MongoSink(url, worker, has_transactions=self.has_transactions, select_ms=2_000)
+
+    def workloads(self) -> Seen:
+        return {row["workload_id"]: (row["state"], row["version"]) for row in self._documents("workloads")}
+
+    def actors(self) -> dict[str, str]:
+        return {row["_id"]: row["actor"] for row in self._documents("audit_logs")}
+
+    def refuse(self, workload_id: str) -> None:
+        with self._client() as client:
+            database = client.get_default_database()
+            if "workloads" not in database.list_collection_names():
+                database.create_collection("workloads")
+            database.command("collMod", "workloads", validator={"_id": {"$ne": workload_id}})
+
+    def _client(self) -> Any:
+        return MongoClient(self.environment["HCP_MONGO_URL"], serverSelectionTimeoutMS=5_000)
+
+    def _documents(self, collection: str) -> list[dict[str, Any]]:
+        with self._client() as client:
+            found = client.get_default_database()[collection].find({"_id": {"$gte": self.prefix}}).sort("_id")
+            return [document for document in found if document["_id"].startswith(self.prefix)]
+
+
+class PlainMongoStore(MongoStore):
+    """The same server, taken for one that has none."""
+
+    has_transactions = False
+    is_atomic = False
 
 
 def transition(workload_id: str, version: int = 1, state: str = "QUEUED", **changes: Any) -> WorkloadTransition:

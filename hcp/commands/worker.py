@@ -20,6 +20,7 @@ class WorkerName(StrEnum):
     PROJECT_POSTGRES = "project-postgres"
     PROJECT_TIMESCALE = "project-timescale"
     PROJECT_REDIS = "project-redis"
+    PROJECT_MONGO = "project-mongo"
 
 
 def worker(name: WorkerName = typer.Argument(help="Which worker to run.")) -> None:  # noqa: B008

@@ -7,12 +7,14 @@ import pytest
 
 from projections.error import FencedError, RefusedError, UnavailableError
 from projections.sink import Claim, Place, Sink, Step
+from projections.sinks.mongo import MongoSink
 from tests.store_world import StoreWorld, audit, audit_rows, transition, workload_rows
 
 pytestmark = pytest.mark.integration
 
-ALL = ("postgres", "redis")
-LEDGERS = ("postgres", "redis")
+ALL = ("postgres", "redis", "mongo", "mongo-without-transactions")
+SERVERS = ("postgres", "redis", "mongo")
+LEDGERS = ("postgres", "redis", "mongo", "mongo-without-transactions")
 
 every_store = pytest.mark.parametrize("store", ALL, indirect=True)
 
@@ -141,15 +143,18 @@ def test_a_row_that_the_store_refuses_stops_its_batch_and_no_other(store: StoreW
     sink = sink_of(store, opened)
     sink.claim({ONE: 0})
     with pytest.raises(RefusedError) as refused:
-        sink.apply([workload_rows(transition(bad))], {ONE: Step(0, 1, epoch=1)})
+        sink.apply([workload_rows(transition(a), transition(bad))], {ONE: Step(0, 2, epoch=1)})
     assert refused.value.error
-    sink.apply([], {ONE: Step(0, 1, epoch=1)})
-    sink.apply([workload_rows(transition(a))], {ONE: Step(1, 2, epoch=1)})
+    if store.is_atomic:
+        assert store.workloads() == {}
+    # The engine writes the halves, and of the bad one only the offset.
+    sink.apply([workload_rows(transition(a))], {ONE: Step(0, 1, epoch=1)})
+    sink.apply([], {ONE: Step(1, 2, epoch=1)})
     assert store.workloads() == {a: ("QUEUED", 1)}
 
 
 @pytest.mark.chaos
-@every_store
+@pytest.mark.parametrize("store", SERVERS, indirect=True)
 def test_a_killed_server_keeps_what_was_applied_and_says_when_it_is_away(store: StoreWorld, opened: ExitStack) -> None:
     a, b = store.prefix + "a", store.prefix + "b"
     sink = sink_of(store, opened)
@@ -178,3 +183,25 @@ def test_a_ledger_keeps_the_first_of_each_event(store: StoreWorld, opened: ExitS
     assert sink.apply([audit_rows(audit(a), audit(a, "late"))], {ONE: Step(0, 2, epoch=1)}) == {"audit_logs": 1}
     assert sink.apply([audit_rows(audit(a, "late"), audit(b))], {ONE: Step(2, 4, epoch=1)}) == {"audit_logs": 1}
     assert store.actors() == {a: "acme", b: "acme"}
+
+
+@pytest.mark.parametrize("store", ["mongo-without-transactions"], indirect=True)
+def test_what_a_zombie_writes_late_without_a_transaction_changes_nothing(
+    store: StoreWorld, opened: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = store.prefix + "a", store.prefix + "b"
+    zombie, successor = sink_of(store, opened), sink_of(store, opened)
+    assert isinstance(zombie, MongoSink)
+    zombie.claim({ONE: 0})
+    late = [workload_rows(transition(a)), audit_rows(audit(b))]
+    # It has looked at its offsets, sleeps, and wakes up behind all that its successor did.
+    zombie._require_current({ONE: Step(0, 2, epoch=1)})
+    successor.claim({ONE: 0})
+    successor.apply(late, {ONE: Step(0, 2, epoch=2)})
+    successor.apply([workload_rows(transition(a, 2, "RUNNING"))], {ONE: Step(2, 3, epoch=2)})
+    before = store.workloads(), store.actors()
+    monkeypatch.setattr(zombie, "_require_current", lambda _steps: None)
+    with pytest.raises(FencedError):
+        zombie.apply(late, {ONE: Step(0, 2, epoch=1)})
+    assert (store.workloads(), store.actors()) == before == ({a: ("RUNNING", 2)}, {b: "acme"})
+    assert successor.claim({ONE: 0})[ONE].next_offset == 3
