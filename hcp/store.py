@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from pydantic import SecretStr
 
@@ -47,6 +48,17 @@ def _of(name: str, config: Settings) -> Store:
 
             mongo_url = _given(config.mongo_url, "HCP_MONGO_URL", "mongo")
             return Store(lambda worker: MongoSink(mongo_url, worker), AUDIT_TABLES)
+        case "neo4j":
+            from projections.graph_table import GRAPH_TABLES  # noqa: PLC0415
+            from projections.sinks.neo4j import Neo4jSink  # noqa: PLC0415
+
+            neo4j_url = config.neo4j_url or _missing("HCP_NEO4J_URL", "neo4j")
+            user = config.neo4j_user
+            password = _given(config.neo4j_password, "HCP_NEO4J_PASSWORD", "neo4j")
+            return Store(
+                lambda worker: Neo4jSink(neo4j_url, user, password, worker, GRAPH_TABLES),
+                tuple(entry.table for entry in GRAPH_TABLES),
+            )
         case _:
             raise SettingsError(f"there is no store {name}")
 
@@ -59,6 +71,8 @@ def _postgres(dsn: SecretStr, database: Database) -> Store:
 
 
 def _given(value: SecretStr | None, setting: str, service: str) -> str:
-    if value is None:
-        raise SettingsError(f"{setting} is not set: give the store's address, or start one: hcp up --only {service}")
-    return value.get_secret_value()
+    return value.get_secret_value() if value is not None else _missing(setting, service)
+
+
+def _missing(setting: str, service: str) -> NoReturn:
+    raise SettingsError(f"{setting} is not set: give the one of your store, or start one: hcp up --only {service}")

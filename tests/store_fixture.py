@@ -11,11 +11,12 @@ from deploy.local.stack import Stack
 from projections import migration
 from projections.table import Database
 from tests.stack_fixture import parts_directory
-from tests.store_world import ExtraStore, MongoStore, PlainMongoStore, PostgresStore, RedisStore, StoreWorld
+from tests.store_world import ExtraStore, MongoStore, Neo4jStore, PlainMongoStore, PostgresStore, RedisStore, StoreWorld
 
 EXTRA: dict[str, type[ExtraStore]] = {
     "redis": RedisStore,
     "mongo": MongoStore,
+    "neo4j": Neo4jStore,
     "mongo-without-transactions": PlainMongoStore,
 }
 
@@ -28,6 +29,10 @@ def extra_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         stack.up(only=[service.name for service in SERVICES if service.is_extra])
         yield stack
     finally:
+        # Nothing of it is read again, so nobody waits for an orderly end.
+        for service in stack.status().services:
+            if service.name in EXTRA and service.pid:
+                stack.kill(service.name)
         stack.down(wipe=not request.session.testsfailed)
 
 

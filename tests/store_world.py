@@ -4,16 +4,20 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, LiteralString
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import psycopg
+from neo4j import GraphDatabase
 from pymongo import MongoClient
 from redis import Redis
 
 from deploy.local.stack import Stack
+from projections.graph_table import GRAPH_TABLES
 from projections.sink import Rows, Sink
 from projections.sinks.mongo import MongoSink
+from projections.sinks.neo4j import Neo4jSink
 from projections.sinks.postgres import PostgresSink
 from projections.sinks.redis import RedisSink
 from projections.table import Table
@@ -27,6 +31,9 @@ from tests.streams_event import an_id, at
 
 Seen = dict[str, tuple[str, int]]
 """Workload → state and version."""
+
+
+_REFUSED_DEADLINE = at(86_400)
 
 
 class StoreWorld(ABC):
@@ -48,7 +55,7 @@ class StoreWorld(ABC):
 
     @abstractmethod
     def refuse(self, workload_id: str) -> None:
-        """From now on the store refuses rows of this workload."""
+        """From now on the store refuses the row of `refused_transition` of this workload."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -177,6 +184,39 @@ class PlainMongoStore(MongoStore):
     is_atomic = False
 
 
+class Neo4jStore(ExtraStore):
+    """Neo4j."""
+
+    service = "neo4j"
+
+    def open(self, worker: str) -> Sink:
+        return Neo4jSink(self.environment["HCP_NEO4J_URL"], *self._auth, worker, GRAPH_TABLES)
+
+    def workloads(self) -> Seen:
+        found = self.query(
+            "MATCH (w:Workload) WHERE w.workload_id STARTS WITH $prefix AND w.version IS NOT NULL"
+            " RETURN w.workload_id AS id, w.state AS state, w.version AS version ORDER BY id",
+            prefix=self.prefix,
+        )
+        return {workload_id: (state, version) for workload_id, state, version in found}
+
+    def refuse(self, workload_id: str) -> None:
+        # The community edition knows uniqueness only: another node has what the refused one brings.
+        self.query("CREATE CONSTRAINT test_refuses IF NOT EXISTS FOR (w:Workload) REQUIRE w.deadline IS UNIQUE")
+        # Frames have this form of the zone; Neo4j tells it from a mere offset.
+        deadline = _REFUSED_DEADLINE.astimezone(ZoneInfo("UTC"))
+        self.query("MERGE (:Workload {deadline: $deadline})", deadline=deadline)
+
+    @property
+    def _auth(self) -> tuple[str, str]:
+        return self.environment["HCP_NEO4J_USER"], self.environment["HCP_NEO4J_PASSWORD"]
+
+    def query(self, statement: LiteralString, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Returns the records of a query."""
+        with GraphDatabase.driver(self.environment["HCP_NEO4J_URL"], auth=self._auth) as driver:
+            return [tuple(record.values()) for record in driver.execute_query(statement, parameters).records]
+
+
 def transition(workload_id: str, version: int = 1, state: str = "QUEUED", **changes: Any) -> WorkloadTransition:
     """A step of a workload that is placed nowhere."""
     found = WorkloadTransition(
@@ -195,6 +235,11 @@ def transition(workload_id: str, version: int = 1, state: str = "QUEUED", **chan
         reason="test",
     )
     return replace(found, **changes)
+
+
+def refused_transition(workload_id: str) -> WorkloadTransition:
+    """A step that a store refuses, once told to."""
+    return transition(workload_id, deadline=_REFUSED_DEADLINE)
 
 
 def audit(event_id: str, actor: str = "acme") -> AuditEvent:

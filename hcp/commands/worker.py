@@ -21,6 +21,7 @@ class WorkerName(StrEnum):
     PROJECT_TIMESCALE = "project-timescale"
     PROJECT_REDIS = "project-redis"
     PROJECT_MONGO = "project-mongo"
+    PROJECT_NEO4J = "project-neo4j"
 
 
 def worker(name: WorkerName = typer.Argument(help="Which worker to run.")) -> None:  # noqa: B008

@@ -8,12 +8,12 @@ import pytest
 from projections.error import FencedError, RefusedError, UnavailableError
 from projections.sink import Claim, Place, Sink, Step
 from projections.sinks.mongo import MongoSink
-from tests.store_world import StoreWorld, audit, audit_rows, transition, workload_rows
+from tests.store_world import StoreWorld, audit, audit_rows, refused_transition, transition, workload_rows
 
 pytestmark = pytest.mark.integration
 
-ALL = ("postgres", "redis", "mongo", "mongo-without-transactions")
-SERVERS = ("postgres", "redis", "mongo")
+ALL = ("postgres", "redis", "mongo", "mongo-without-transactions", "neo4j")
+SERVERS = ("postgres", "redis", "mongo", "neo4j")
 LEDGERS = ("postgres", "redis", "mongo", "mongo-without-transactions")
 
 every_store = pytest.mark.parametrize("store", ALL, indirect=True)
@@ -143,7 +143,7 @@ def test_a_row_that_the_store_refuses_stops_its_batch_and_no_other(store: StoreW
     sink = sink_of(store, opened)
     sink.claim({ONE: 0})
     with pytest.raises(RefusedError) as refused:
-        sink.apply([workload_rows(transition(a), transition(bad))], {ONE: Step(0, 2, epoch=1)})
+        sink.apply([workload_rows(transition(a), refused_transition(bad))], {ONE: Step(0, 2, epoch=1)})
     assert refused.value.error
     if store.is_atomic:
         assert store.workloads() == {}

@@ -8,7 +8,7 @@ from hcp import store
 from hcp.settings import Settings, SettingsError
 
 
-@pytest.mark.parametrize("name", ["redis", "mongo"])
+@pytest.mark.parametrize("name", ["redis", "mongo", "neo4j"])
 def test_a_store_without_an_address_names_its_setting_and_the_command(name: str) -> None:
     with pytest.raises(SettingsError, match=f"HCP_{name.upper()}_URL is not set.*hcp up --only {name}"):
         store.of(name, Settings(_env_file=None))
