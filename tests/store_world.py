@@ -1,6 +1,7 @@
 """What the sinks' contract needs of a store: to open a sink, to look into it, to make it refuse, to crash it."""
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -125,6 +126,10 @@ class RedisStore(ExtraStore):
     def open(self, worker: str) -> Sink:
         return RedisSink(self.environment["HCP_REDIS_URL"], worker)
 
+    def open_with_password(self, password: str, worker: str) -> Sink:
+        """Opens a sink with a password of the test's choice."""
+        return RedisSink(self.environment["HCP_REDIS_URL"].replace("//", f"//nobody:{password}@"), worker)
+
     def workloads(self) -> Seen:
         rows = self._rows("workloads")
         return {row["workload_id"]: (row["state"], int(row["version"])) for row in rows}
@@ -156,10 +161,10 @@ class MongoStore(ExtraStore):
         return MongoSink(url, worker, has_transactions=self.has_transactions, select_ms=2_000)
 
     def workloads(self) -> Seen:
-        return {row["workload_id"]: (row["state"], row["version"]) for row in self._documents("workloads")}
+        return {row["workload_id"]: (row["state"], row["version"]) for row in self.documents("workloads")}
 
     def actors(self) -> dict[str, str]:
-        return {row["_id"]: row["actor"] for row in self._documents("audit_logs")}
+        return {row["_id"]: row["actor"] for row in self.documents("audit_logs")}
 
     def refuse(self, workload_id: str) -> None:
         with self._client() as client:
@@ -171,10 +176,11 @@ class MongoStore(ExtraStore):
     def _client(self) -> Any:
         return MongoClient(self.environment["HCP_MONGO_URL"], serverSelectionTimeoutMS=5_000)
 
-    def _documents(self, collection: str) -> list[dict[str, Any]]:
+    def documents(self, collection: str, query: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The documents that a query finds, else those of the test."""
         with self._client() as client:
-            found = client.get_default_database()[collection].find({"_id": {"$gte": self.prefix}}).sort("_id")
-            return [document for document in found if document["_id"].startswith(self.prefix)]
+            wanted = query or {"_id": {"$regex": f"^{re.escape(self.prefix)}"}}
+            return list(client.get_default_database()[collection].find(wanted).sort("_id"))
 
 
 class PlainMongoStore(MongoStore):
@@ -190,7 +196,11 @@ class Neo4jStore(ExtraStore):
     service = "neo4j"
 
     def open(self, worker: str) -> Sink:
-        return Neo4jSink(self.environment["HCP_NEO4J_URL"], *self._auth, worker, GRAPH_TABLES)
+        return self.open_with_password(self._auth[1], worker)
+
+    def open_with_password(self, password: str, worker: str) -> Sink:
+        """Opens a sink with a password of the test's choice."""
+        return Neo4jSink(self.environment["HCP_NEO4J_URL"], self._auth[0], password, worker, GRAPH_TABLES)
 
     def workloads(self) -> Seen:
         found = self.query(

@@ -74,15 +74,8 @@ class Neo4jSink:
 
     def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
         """See Sink. Waits for a predecessor's transaction, at most as long as the server lets it live."""
-        # Sorted, as two claims that lock in different orders would wait for each other.
-        places = [{"id": self._id(place), "oldest": offset} for place, offset in sorted(oldest.items())]
         with _translated(self._worker), self._transaction() as transaction:
-            ids = [place["id"] for place in places]
-            transaction.run(_LOCK, ids=ids).consume()
-            found = {record["id"]: record for record in transaction.run(_CLAIM, places=places)}
-        return {
-            place: Claim(found[self._id(place)]["next_offset"], found[self._id(place)]["epoch"]) for place in oldest
-        }
+            return self._claim_in(transaction, oldest)
 
     def release(self, places: Sequence[Place]) -> None:
         """See Sink. There is nothing to give back: nothing is held between two transactions."""
@@ -114,6 +107,14 @@ class Neo4jSink:
         with self._driver.session() as session, session.begin_transaction(timeout=_TRANSACTION_S) as transaction:
             yield transaction
             transaction.commit()
+
+    def _claim_in(self, transaction: Transaction, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+        # Sorted, as two claims that lock in different orders would wait for each other.
+        places = [{"id": self._id(place), "oldest": offset} for place, offset in sorted(oldest.items())]
+        transaction.run(_LOCK, ids=[place["id"] for place in places]).consume()
+        found = {record["id"]: record for record in transaction.run(_CLAIM, places=places)}
+        held = {place: found[self._id(place)] for place in oldest}
+        return {place: Claim(record["next_offset"], record["epoch"]) for place, record in held.items()}
 
     def _advance(self, transaction: Transaction, steps: Mapping[Place, Step]) -> None:
         moves = [

@@ -1,14 +1,27 @@
 """What every sink promises (projections/sink.py), asked of each on its real server."""
 
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 
-from projections.error import FencedError, RefusedError, UnavailableError
+from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
 from projections.sink import Claim, Place, Sink, Step
 from projections.sinks.mongo import MongoSink
-from tests.store_world import StoreWorld, audit, audit_rows, refused_transition, transition, workload_rows
+from projections.sinks.neo4j import Neo4jSink
+from tests.store_world import (
+    Neo4jStore,
+    RedisStore,
+    StoreWorld,
+    audit,
+    audit_rows,
+    refused_transition,
+    transition,
+    workload_rows,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -173,6 +186,60 @@ def test_a_killed_server_keeps_what_was_applied_and_says_when_it_is_away(store: 
     assert store.workloads() == {a: ("QUEUED", 1)}
     again.apply([workload_rows(transition(b))], {ONE: Step(1, 2, epoch=2)})
     assert store.workloads() == {a: ("QUEUED", 1), b: ("QUEUED", 1)}
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("store", ["redis", "mongo"], indirect=True)
+def test_a_server_killed_while_it_writes_has_all_of_a_batch_or_nothing(store: StoreWorld, opened: ExitStack) -> None:
+    ids = [f"{store.prefix}{number:04d}" for number in range(1_000)]
+    sink = sink_of(store, opened)
+    sink.claim({ONE: 0})
+    began = time.monotonic()
+    sink.apply([workload_rows(*map(transition, ids))], {ONE: Step(0, 1, epoch=1)})
+    usual_s = time.monotonic() - began
+    applied = 1
+    for share in (0.4, 0.8):
+        batch = workload_rows(*(transition(workload_id, applied + 1) for workload_id in ids))
+        step = {ONE: Step(applied, applied + 1, sink.claim({ONE: 0})[ONE].epoch)}
+        killer = threading.Timer(share * usual_s, store.kill)
+        killer.start()
+        with suppress(UnavailableError):
+            sink.apply([batch], step)
+        killer.join()
+        store.up()
+        sink = sink_of(store, opened)
+        found = sink.claim({ONE: 0})[ONE].next_offset
+        assert found in {applied, applied + 1}
+        applied = found
+        assert set(store.workloads().values()) == {("QUEUED", applied)}
+    assert len(store.workloads()) == len(ids)
+
+
+@pytest.mark.parametrize("store", ["neo4j"], indirect=True)
+def test_a_claim_that_is_not_done_yet_stops_who_reads_the_epoch_behind_it(store: StoreWorld, opened: ExitStack) -> None:
+    assert isinstance(store, Neo4jStore)
+    zombie, successor = sink_of(store, opened), sink_of(store, opened)
+    assert isinstance(successor, Neo4jSink)
+    zombie.claim({ONE: 0})
+    blocked = "SHOW TRANSACTIONS YIELD status WHERE status STARTS WITH 'Blocked' RETURN count(*)"
+    with ThreadPoolExecutor(1) as pool:
+        with successor._transaction() as claiming:
+            successor._claim_in(claiming, {ONE: 0})
+            late = pool.submit(zombie.apply, [workload_rows(transition(store.prefix + "a"))], {ONE: Step(0, 1, 1)})
+            while store.query(blocked) == [(0,)]:
+                assert not late.done()
+        with pytest.raises(FencedError):
+            late.result(60)
+    assert store.workloads() == {}
+    assert successor.claim({ONE: 0}) == {ONE: Claim(0, epoch=3)}
+
+
+@pytest.mark.parametrize("store", ["redis", "neo4j"], indirect=True)
+def test_a_wrong_password_is_for_people_to_mend_and_not_waited_for(store: StoreWorld) -> None:
+    assert isinstance(store, RedisStore | Neo4jStore)
+    with pytest.raises(ProjectionError, match="does not let w in") as refused:
+        store.open_with_password("guess", "w")
+    assert not isinstance(refused.value, UnavailableError)
 
 
 @pytest.mark.parametrize("store", LEDGERS, indirect=True)
