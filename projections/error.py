@@ -21,6 +21,10 @@ class RefusedError(ProjectionError):
         self.reason = reason
 
 
+class TooLargeError(RefusedError):
+    """The rows are more than the store takes in one transaction: halves of them may do."""
+
+
 class UnavailableError(ProjectionError):
     """The store does not answer: wait, and start again from the offsets that it holds.
 

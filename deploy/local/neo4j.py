@@ -14,7 +14,7 @@ PART = "neo4j-5.26.0"
 LOCK = Path(__file__).with_name("neo4j.lock")
 USER, INITIAL_PASSWORD, PASSWORD = "neo4j", "neo4j", "mara-graph"
 TIMEOUT_S = 5
-JAVA = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+JAVA = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 OPENS = ("java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch", "java.base/java.util.concurrent")
 HANDSHAKE = bytes.fromhex("6060b01700000405000000040000000000000000")
 """Bolt's greeting and the versions that the client takes: 5.4 and 4.0 (Bolt protocol handshake specification)."""

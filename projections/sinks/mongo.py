@@ -29,7 +29,7 @@ from pymongo import MongoClient, ReturnDocument, UpdateOne, errors
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
-from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
+from projections.error import FencedError, ProjectionError, RefusedError, TooLargeError, UnavailableError
 from projections.reduction import rank, reduced
 from projections.sink import Claim, Place, Rows, Step
 from projections.table import Mode, Table
@@ -43,7 +43,8 @@ _ANSWER_MS = 30_000
 _CLAIM_MS = 20_000
 """A predecessor that sleeps in a transaction makes a claim wait; the server ends that transaction after a minute."""
 _NOT_ALLOWED = frozenset({13, 18, 8000})  # Unauthorized, AuthenticationFailed, and Atlas's own
-_WAITING = frozenset({24, 50, 91, 112, 246, 251})
+_TOO_LARGE = 388  # TransactionTooLargeForCache
+_WAITING = frozenset({24, 50, 91, 112, 246, 251, _TOO_LARGE})
 """LockTimeout, MaxTimeMSExpired, ShutdownInProgress, WriteConflict, SnapshotUnavailable, NoSuchTransaction."""
 _REFUSALS = {121: "DocumentValidationFailure", 11000: "DuplicateKey", 10334: "BSONObjectTooLarge"}
 
@@ -107,7 +108,8 @@ class MongoSink:
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
         """See Sink; the module's docstring has the order of writes."""
         batches = [(part.table, [_update(part.table, row) for row in _rows(part)]) for part in rows]
-        with metric.WRITE_SECONDS.labels(self._worker).time(), _translated(self._worker):
+        count = sum(len(updates) for _, updates in batches)
+        with metric.WRITE_SECONDS.labels(self._worker).time(), _translated(self._worker, count):
             if not self._has_transactions:
                 self._require_current(steps)
                 written = self._write(batches, None)
@@ -189,17 +191,22 @@ def _value(value: object, sql_type: str) -> object:
 
 
 @contextmanager
-def _translated(worker: str) -> Iterator[None]:
-    """Turns the driver's errors into those of projections, by what can be done about them."""
+def _translated(worker: str, row_count: int = 0) -> Iterator[None]:
+    """Turns the driver's errors into those of projections, by what can be done about them.
+
+    A single row that is too large for the cache of the moment waits; more of them can be written in halves.
+    """
     try:
         yield
     except (errors.ConfigurationError, errors.InvalidURI) as error:
         raise ProjectionError(f"not the address of a MongoDB: {error}") from error
     except (errors.ConnectionFailure, errors.WTimeoutError) as error:
         raise UnavailableError(f"MongoDB: {error}", MongoSink.dependency) from error
-    except errors.BulkWriteError as error:
-        raise _of_bulk(error) from error
     except errors.OperationFailure as error:
+        if row_count > 1 and error.code == _TOO_LARGE:
+            raise TooLargeError("TransactionTooLargeForCache", str(error)) from error
+        if isinstance(error, errors.BulkWriteError):
+            raise _of_bulk(error) from error
         raise _of_operation(worker, error) from error
     except (BSONError, OverflowError) as error:
         raise RefusedError(type(error).__name__, str(error)) from error

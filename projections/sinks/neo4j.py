@@ -15,7 +15,7 @@ from typing import Any
 
 from neo4j import Driver, GraphDatabase, Transaction, exceptions
 
-from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
+from projections.error import FencedError, ProjectionError, RefusedError, TooLargeError, UnavailableError
 from projections.graph_table import GraphTable
 from projections.reduction import reduced
 from projections.sink import Claim, Place, Rows, Step
@@ -24,6 +24,10 @@ from schemas import metric
 _CONNECT_S = 5.0
 _TRANSACTION_S = 60.0
 _REFUSALS = ("Neo.ClientError.Schema.", "Neo.ClientError.Statement.")
+_TOO_LARGE = frozenset(
+    f"Neo.TransientError.General.{name}"
+    for name in ("MemoryPoolOutOfMemoryError", "TransactionMemoryLimit", "OutOfMemoryError")
+)
 _TIMED_OUT = "Neo.ClientError.Transaction.TransactionTimedOut"
 _STATEMENT_FAULTS = frozenset({"Neo.ClientError.Statement.SyntaxError", "Neo.ClientError.Statement.ParameterMissing"})
 
@@ -84,7 +88,7 @@ class Neo4jSink:
         """See Sink. The offsets go first: a worker that has been overtaken stops before it writes."""
         written: dict[str, int] = {}
         started = time.monotonic()
-        with _translated(self._worker):
+        with _translated(self._worker, sum(len(part.frame) for part in rows)):
             with self._transaction() as transaction:
                 self._advance(transaction, steps)
                 for part in rows:
@@ -139,13 +143,20 @@ def _map(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _translated(worker: str) -> Iterator[None]:
-    """Turns the driver's errors into those of projections, by what can be done about them."""
+def _translated(worker: str, row_count: int = 0) -> Iterator[None]:
+    """Turns the driver's errors into those of projections, by what can be done about them.
+
+    A single row that is too large for the memory of the moment waits; more of them can be written in halves.
+    """
     try:
         yield
     except (exceptions.AuthError, exceptions.Forbidden) as error:
         raise ProjectionError(f"Neo4j does not let {worker} in: {error}") from error
-    except (exceptions.ServiceUnavailable, exceptions.SessionExpired, exceptions.TransientError) as error:
+    except exceptions.TransientError as error:
+        if row_count > 1 and error.code in _TOO_LARGE:
+            raise TooLargeError("TransactionTooLarge", str(error.message)) from error
+        raise UnavailableError(f"Neo4j: {error}", Neo4jSink.dependency) from error
+    except (exceptions.ServiceUnavailable, exceptions.SessionExpired) as error:
         raise UnavailableError(f"Neo4j: {error}", Neo4jSink.dependency) from error
     except exceptions.ClientError as error:
         code = error.code or ""

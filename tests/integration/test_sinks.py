@@ -5,10 +5,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 
 import pytest
 
-from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
+from projections.error import FencedError, ProjectionError, RefusedError, TooLargeError, UnavailableError
 from projections.sink import Claim, Place, Sink, Step
 from projections.sinks.mongo import MongoSink
 from projections.sinks.neo4j import Neo4jSink
@@ -213,6 +214,21 @@ def test_a_server_killed_while_it_writes_has_all_of_a_batch_or_nothing(store: St
         applied = found
         assert set(store.workloads().values()) == {("QUEUED", applied)}
     assert len(store.workloads()) == len(ids)
+
+
+@pytest.mark.parametrize("store", ["mongo"], indirect=True)
+def test_a_batch_that_is_too_large_for_a_transaction_is_written_in_parts(store: StoreWorld, opened: ExitStack) -> None:
+    # 64 MB of cache in the embedded server, of which a transaction may have a part.
+    wide = workload_rows(*(transition(f"{store.prefix}{n}", reason="x" * 100_000) for n in range(500)))
+    sink = sink_of(store, opened)
+    sink.claim({ONE: 0})
+    with pytest.raises(TooLargeError):
+        sink.apply([wide], {ONE: Step(0, 500, epoch=1)})
+    assert store.workloads() == {}
+    for start in range(0, 500, 50):
+        part = replace(wide, frame=wide.frame[start : start + 50])
+        sink.apply([part], {ONE: Step(start, start + 50, epoch=1)})
+    assert len(store.workloads()) == 500
 
 
 @pytest.mark.parametrize("store", ["neo4j"], indirect=True)
