@@ -48,6 +48,13 @@ class Settings(BaseSettings):
     reader_password: SecretStr = Field(
         SecretStr("reader"), description="Password of the read-only database role that Grafana uses."
     )
+    redis_url: SecretStr | None = Field(None, description="Redis for project-redis: current state as hashes.")
+    mongo_url: SecretStr | None = Field(
+        None, description="MongoDB for project-mongo: the audit log. The path names the database; default mara_hcp."
+    )
+    neo4j_url: str | None = Field(None, description="Neo4j for project-neo4j: who runs what where, as a graph.")
+    neo4j_user: str = Field("neo4j", description="User of Neo4j.")
+    neo4j_password: SecretStr | None = Field(None, description="Password of Neo4j.")
     prometheus_url: str | None = Field(None, description="Prometheus, where it runs.")
     metrics_host: str = Field("127.0.0.1", description="Address that workers serve their metrics on.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's metrics; 0 takes a free one.")

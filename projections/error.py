@@ -23,8 +23,19 @@ class RefusedError(ProjectionError):
         self.reason = reason
 
 
+class TooLargeError(RefusedError):
+    """The rows are more than the store takes in one transaction: halves of them may do."""
+
+
 class UnavailableError(ProjectionError):
-    """The store does not answer: wait, and start again from the offsets that it holds."""
+    """The store does not answer: wait, and start again from the offsets that it holds.
+
+    `dependency` is the store's name in the metrics.
+    """
+
+    def __init__(self, message: str, dependency: str = "database") -> None:
+        super().__init__(message)
+        self.dependency = dependency
 
 
 class TooManyDeadError(ProjectionError):

@@ -65,7 +65,8 @@ class Sink(Protocol):
         """Writes the rows and moves the offsets, all or none; returns the rows written by table.
 
         Raises FencedError where another owner has claimed one of the places, RefusedError where the store refuses
-        what a row holds (nothing is written then), UnavailableError where the store is away.
+        what a row holds or as many rows at once (TooLargeError; nothing is written then), UnavailableError where the
+        store is away.
         """
 
     def close(self) -> None:

@@ -81,7 +81,7 @@ def _dependency(error: Exception) -> str:
     match error:
         case KafkaException():
             return "kafka"
-        case RegistryUnavailableError():
-            return "registry"
+        case UnavailableError():
+            return error.dependency
         case _:
-            return "database"
+            return "registry"

@@ -62,6 +62,7 @@ class Service:
     ready: Callable[[Site], None]
     part: Part | None = None  # None: the program comes as a wheel
     is_optional: bool = False  # skipped with a line where its part cannot be had
+    is_extra: bool = False  # not in a home until it is asked for by its name
     prepare: Callable[[Site], None] = _nothing
     provision: Callable[[Site], None] = _nothing
     process_environment: Mapping[str, str] = field(default_factory=dict)

@@ -48,7 +48,9 @@ class Stack:
         self._services = tuple(services)
 
     def up(self, only: Iterable[str] | None = None) -> StackState:
-        """Makes the chosen services (all by default) run and answer; returns what is seen then.
+        """Makes the chosen services run and answer; returns what is seen then.
+
+        Without a choice that is every service but the extras that this home never had.
 
         1. Ports are chosen and remembered. 2. Side by side, per service: what runs and answers is kept; else its part
         is fetched, its folder prepared, its process started and recorded, its answer awaited. 3. `stack.env` is
@@ -90,8 +92,9 @@ class Stack:
 
     def status(self) -> StackState:
         """Returns what is seen of every service, asking each as a client would."""
-        with ThreadPoolExecutor(len(self._services)) as pool:
-            seen = tuple(pool.map(self._seen, self._services))
+        members = self._members()
+        with ThreadPoolExecutor(len(members) or 1) as pool:
+            seen = tuple(pool.map(self._seen, members))
         up = {service.name for service in seen if service.state is State.UP}
         ports = self.home.ports()
         settings: dict[str, str] = {}
@@ -115,9 +118,13 @@ class Stack:
         part = service.part.directory(self.parts) if service.part else self.home.path
         return Site(self.home.path / service.name, part, self.home.ports())
 
+    def _members(self) -> tuple[Service, ...]:
+        """The services of this home: an extra one is there from the first time that it was asked for."""
+        return tuple(service for service in self._services if not service.is_extra or self.site(service).home.exists())
+
     def _chosen(self, only: Iterable[str] | None) -> tuple[Service, ...]:
         if only is None:
-            return self._services
+            return self._members()
         names = set(only)
         if unknown := names - set(self.names):
             raise StackError(f"no service {', '.join(sorted(unknown))}: there are {', '.join(self.names)}")

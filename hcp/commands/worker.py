@@ -19,6 +19,9 @@ class WorkerName(StrEnum):
     AGENTS = "agents"
     PROJECT_POSTGRES = "project-postgres"
     PROJECT_TIMESCALE = "project-timescale"
+    PROJECT_REDIS = "project-redis"
+    PROJECT_MONGO = "project-mongo"
+    PROJECT_NEO4J = "project-neo4j"
 
 
 def worker(name: WorkerName = typer.Argument(help="Which worker to run.")) -> None:  # noqa: B008
@@ -83,20 +86,17 @@ def _run_rollup(config: settings.Settings, stop: threading.Event) -> None:
 
 
 def _run_projection(name: WorkerName, config: settings.Settings, stop: threading.Event) -> None:
+    from hcp import store  # noqa: PLC0415
     from projections import worker as projection  # noqa: PLC0415
-    from projections.sinks.postgres import PostgresSink  # noqa: PLC0415
-    from projections.table import Database  # noqa: PLC0415
-    from projections.tables import tables_of  # noqa: PLC0415
 
-    is_postgres = name is WorkerName.PROJECT_POSTGRES
-    dsn = (config.postgres_dsn if is_postgres else config.metrics_dsn).get_secret_value()
+    chosen = store.of(name.removeprefix("project-"), config)
     projection.run(
         projection.ProjectionConfig(
             kafka=config.kafka_client_config(),
             registry_url=config.schema_registry_url,
             worker=name,
-            sink=lambda: PostgresSink(dsn, name),
-            tables=tables_of(Database.POSTGRES if is_postgres else Database.TIMESCALE),
+            sink=lambda: chosen.open(name),
+            tables=chosen.tables,
             memory_mb=config.projection_memory_mb,
             dead_letter_limit=config.dead_letter_limit,
         ),

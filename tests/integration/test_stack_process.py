@@ -275,3 +275,12 @@ def test_missing_prerequisite_is_told_with_what_to_install(home: Path, monkeypat
 def test_unknown_service_is_told_with_the_known_ones(home: Path) -> None:
     with pytest.raises(StackError, match="no service kafk: there are kafka, registry"):
         Stack(home).up(only=["kafk"])
+
+
+def test_extra_service_starts_only_by_its_name_and_belongs_to_the_home_from_then_on(home: Path) -> None:
+    stack = stack_of(home, small("one"), dataclasses.replace(small("two"), is_extra=True))
+    assert [service.name for service in stack.up().services] == ["one"]
+    assert [service.name for service in stack.up(only=["two"]).services] == ["one", "two"]
+    stack.kill("two")
+    assert not stack.status().is_up
+    assert [service.state for service in stack.up().services] == [State.UP, State.UP]
