@@ -45,6 +45,7 @@ class _Commands(LazyGroup):
         "worker": "hcp.commands.worker:worker",
         "demo": "hcp.commands.demo:demo",
         "migrate": "hcp.commands.database:migrate",
+        "rebuild": "hcp.commands.rebuild:rebuild",
         "query": "hcp.commands.database:query",
         "psql": "hcp.commands.database:psql",
         "backup": "hcp.commands.database:backup",

@@ -61,8 +61,8 @@ def differences(
 def _only(connection: Connection, one: str, other: str, columns: Collection[str], since: Since | None) -> list[str]:
     # ALL: a row that is there once more than in the other is a difference too.
     statement = sql.SQL(
-        "SELECT row FROM (SELECT ROW({columns})::text AS row FROM {one} {where}"
-        " EXCEPT ALL SELECT ROW({columns})::text FROM {other} {where}) AS only ORDER BY row LIMIT {limit}"
+        "SELECT line FROM (SELECT ROW({columns})::text AS line FROM {one} {where}"
+        " EXCEPT ALL SELECT ROW({columns})::text FROM {other} {where}) AS found ORDER BY line LIMIT {limit}"
     ).format(
         columns=_listed(columns),
         one=_source(one, since)["table"],
@@ -70,7 +70,7 @@ def _only(connection: Connection, one: str, other: str, columns: Collection[str]
         where=_source(one, since)["where"],
         limit=DIFFERENCES,
     )
-    return [row for (row,) in connection.execute(statement).fetchall()]
+    return [line for (line,) in connection.execute(statement).fetchall()]
 
 
 def _one(connection: Connection, statement: sql.Composed) -> tuple[int, str]:

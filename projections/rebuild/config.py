@@ -13,7 +13,8 @@ from projections.table import Table
 class RebuildConfig:
     """What to rebuild. `live_worker` is the worker that writes the table, `neighbours` the other tables that it writes.
 
-    `kafka` has librdkafka names; `topics` gives topics other names, for tests; `archive` is read before Kafka.
+    `kafka` has librdkafka names; `topics` gives topics other names, for tests; `archive` is read before Kafka;
+    `batch` is how many messages are applied in one transaction.
     """
 
     kafka: Mapping[str, Any]
@@ -26,6 +27,7 @@ class RebuildConfig:
     archive: ArchiveSource = field(default_factory=NoArchive)
     from_scratch: bool = False
     allow_shrink: bool = False
+    batch: int = 20_000
 
     @property
     def sources(self) -> dict[str, str]:

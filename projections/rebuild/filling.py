@@ -5,8 +5,8 @@ of these: the later one wins, the earlier one stops at its next batch and says s
 """
 
 import threading
-from collections.abc import Collection, Mapping
-from typing import Protocol, Self
+from collections.abc import Callable, Collection, Mapping
+from typing import Self
 
 from confluent_kafka import Message
 
@@ -29,8 +29,6 @@ from schemas.facility_directory import FacilityDirectory
 from schemas.registry import Registry
 
 _POLL_S = 0.05
-_BATCH = 20_000
-"""Messages at a time. The table has no readers, so there is nothing to be quick for."""
 
 _START_OVER = "UPDATE projection_offsets SET next_offset = 0, updated_at = now() WHERE worker = %s"
 
@@ -39,11 +37,8 @@ class StoppedError(ProjectionError):
     """The rebuild was asked to stop; what it has done is kept, and the next call goes on from there."""
 
 
-class Progress(Protocol):
-    """Is told how far a rebuild is."""
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        """`done` of `total` offsets; a step that is not counted has a total of 0."""
+Progress = Callable[[str, int, int], None]
+"""Is told the step, and how many of its offsets are done of how many; a step that is not counted has none."""
 
 
 class Filling:
@@ -63,6 +58,7 @@ class Filling:
         self._table = config.table
         self._name = form.next_name(config.table)
         self._sources = config.sources
+        self._batch = config.batch
         self._stop = stop
         self._progress = progress
         self._owned: dict[Place, Claim] = {}
@@ -139,7 +135,7 @@ class Filling:
         self._pass({place: min(self._oldest[place], end) for place, end in ends.items()})
         begun = self.offsets
         total = sum(end - begun[place] for place, end in ends.items())
-        for messages in self._log.read(begun, ends, _BATCH):
+        for messages in self._log.read(begun, ends, self._batch):
             self._check_stop()
             if messages:
                 self._submit(messages)

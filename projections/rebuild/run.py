@@ -24,6 +24,7 @@ from datetime import datetime
 from typing import TypeVar
 
 import psycopg
+from confluent_kafka import KafkaException
 from psycopg import errors, sql
 
 from projections.error import FencedError, ProjectionError, UnavailableError
@@ -60,7 +61,7 @@ def rebuild(config: RebuildConfig, stop: threading.Event, progress: Progress) ->
     """Replaces the table by a rebuilt one.
 
     Raises StoppedError once `stop` is set, ShrinkError, FencedError where another rebuild of this table has begun,
-    UnavailableError and KafkaException where a service is away, and ProjectionError for what can't be rebuilt.
+    UnavailableError where a service is away, and ProjectionError for what can't be rebuilt.
     """
     with _rebuild(config, stop, progress) as work:
         return work.replace()
@@ -85,6 +86,8 @@ def _rebuild(config: RebuildConfig, stop: threading.Event, progress: Progress) -
         except UnavailableError as error:
             _require_epochs(config, filling, error)
             raise
+        except KafkaException as error:
+            raise UnavailableError(f"Kafka: {error}; is the stack up (`hcp status`)?") from error
 
 
 class _Rebuild:
