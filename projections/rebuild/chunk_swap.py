@@ -35,7 +35,7 @@ _DIMENSIONS = """
 _RETENTION = """
     SELECT now() - (config ->> 'drop_after')::interval
     FROM timescaledb_information.jobs
-    WHERE proc_name = 'policy_retention'
+    WHERE proc_name = 'policy_retention' AND config ? 'drop_after'
       AND format('%%I.%%I', hypertable_schema, hypertable_name)::regclass = %s::regclass
 """
 _CHUNKS = """

@@ -86,18 +86,19 @@ class Filling:
         """What shuts out an earlier rebuild of this table, and is outdated by a later one."""
         return {place: claim.epoch for place, claim in self._owned.items()}
 
-    def begin(self, bounds: Bounds, live: Mapping[Place, int], *, from_scratch: bool) -> bool:
+    def begin(self, bounds: Bounds, ends: Mapping[Place, int], *, from_scratch: bool) -> bool:
         """Takes `TABLE__next` over, or makes it, and returns whether there is something in it to go on from.
 
-        It starts over where the table's form has changed, and where the offsets can't be gone on from: beyond those
-        of the live worker, or beyond the log. Raises ProjectionError.
+        It starts over where the table's form has changed, and where it is beyond what may be applied (`ends`) or
+        beyond the log. Raises ProjectionError.
         """
         self._oldest = {place: oldest for place, (oldest, _) in bounds.items()}
         connection = self._connection
         with translated(), connection.transaction():
             self._owned = offset_store.claim(connection, self.worker, dict.fromkeys(bounds, 0))
-            limit = {place: min(end, live.get(place, end)) for place, (_, end) in bounds.items()}
-            is_within = all(claim.next_offset <= limit[place] for place, claim in self._owned.items())
+            is_within = all(
+                claim.next_offset <= min(bounds[place][1], ends[place]) for place, claim in self._owned.items()
+            )
             if not from_scratch and is_within and form.is_next_current(connection, self._table):
                 return any(self.offsets.values())
             dimensions = chunk_swap.dimensions(connection, self._table)
@@ -135,13 +136,16 @@ class Filling:
         self._pass({place: min(self._oldest[place], end) for place, end in ends.items()})
         begun = self.offsets
         total = sum(end - begun[place] for place, end in ends.items())
-        for messages in self._log.read(begun, ends, self._batch):
-            self._check_stop()
-            if messages:
-                self._submit(messages)
-            done = sum(self._owned[place].next_offset - begun[place] for place in ends)
-            self._progress(f"{self._table.name}: reading the log", done, total)
-        self._pipeline.drain()
+        try:
+            for messages in self._log.read(begun, ends, self._batch):
+                self._check_stop()
+                if messages:
+                    self._submit(messages)
+                done = sum(self._owned[place].next_offset - begun[place] for place in ends)
+                self._progress(f"{self._table.name}: reading the log", done, total)
+        finally:
+            # Whatever ends this, the connection must not be in use by the pipeline any more.
+            self._pipeline.drain()
         # Behind the last record there may be markers of transactions.
         self._pass(ends)
 
@@ -161,7 +165,6 @@ class Filling:
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
-            self._pipeline.drain()
             raise StoppedError(f"{self._table.name}: stopped; the next call goes on from here")
 
     def _submit(self, messages: list[Message]) -> None:

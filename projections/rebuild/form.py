@@ -101,6 +101,12 @@ def create_next(connection: Connection, table: Table) -> None:
     drop(connection, name)
     statement = sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)")
     connection.execute(statement.format(sql.Identifier(name), sql.Identifier(table.name)))
+    served, made = indexes(connection, table.name), indexes(connection, name)
+    if [index.kind for index in served] != [index.kind for index in made]:
+        raise ProjectionError(
+            f"{table.name}: its indexes can't be made again ({', '.join(index.name for index in served)}): is one of "
+            "them invalid, or there twice? Drop that one"
+        )
     mark = sql.SQL("COMMENT ON TABLE {} IS {}")
     connection.execute(mark.format(sql.Identifier(name), sql.Literal(fingerprint(connection, table))))
     row = connection.execute(_OPTIONS, (quoted(table.name),)).fetchone()

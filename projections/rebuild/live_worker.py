@@ -56,8 +56,10 @@ class LiveWorker:
             )
         return ends
 
-    def require_alone(self) -> None:
+    def require_offsets_of_its_own(self) -> None:
         """Raises ProjectionError where a worker that has never run would miss rows of its other tables."""
+        if self.offsets():
+            return
         table = self._config.table
         others = sorted(
             other.name

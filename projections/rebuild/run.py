@@ -47,6 +47,7 @@ _CONNECT_S = 10
 _SMALL = 10_000
 """Offsets that may be left for the transaction that swaps: a tenth of a second or two of the live worker's waiting."""
 _TRIES = 10
+_PAUSE_S = 0.5
 _LOCK = "SET LOCAL lock_timeout = '3s'"
 """Readers queue behind a lock that is waited for: better to give up and try again."""
 
@@ -82,7 +83,8 @@ def _rebuild(config: RebuildConfig, stop: threading.Event, progress: Progress) -
         Filling(config, connection, log_range, registry=registry, stop=stop, progress=progress) as filling,
     ):
         try:
-            yield _Rebuild(config, connection, log_range.bounds(), filling, progress)
+            with translated():
+                yield _Rebuild(config, connection, log_range.bounds(), filling, stop=stop, progress=progress)
         except UnavailableError as error:
             _require_epochs(config, filling, error)
             raise
@@ -92,8 +94,9 @@ def _rebuild(config: RebuildConfig, stop: threading.Event, progress: Progress) -
 
 class _Rebuild:
     def __init__(
-        self, config: RebuildConfig, connection: Connection, bounds: Bounds, filling: Filling, progress: Progress
-    ) -> None:
+        self, config: RebuildConfig, connection: Connection, bounds: Bounds, filling: Filling, *,
+        stop: threading.Event, progress: Progress,
+    ) -> None:  # fmt: skip
         self._config = config
         self._table = config.table
         self._next = form.next_name(config.table)
@@ -101,15 +104,14 @@ class _Rebuild:
         self._bounds = bounds
         self._live = LiveWorker(connection, config, bounds)
         self._filling = filling
+        self._stop = stop
         self._progress = progress
-        with translated():
-            self._dimensions = chunk_swap.dimensions(connection, config.table)
-            self._since = chunk_swap.kept_since(connection, config.table, self._dimensions)
+        self._dimensions = chunk_swap.dimensions(connection, config.table)
+        self._since = chunk_swap.kept_since(connection, config.table, self._dimensions)
 
     def replace(self) -> Rebuilt:
         if not self._dimensions:
-            with translated():
-                form.require_replaceable(self._connection, self._table)
+            form.require_replaceable(self._connection, self._table)
         is_resumed = self._fill()
         # 3.
         before, after = self._measured(count)
@@ -122,8 +124,7 @@ class _Rebuild:
         start = self._refresh_start(has_shrunk=after < before)
         for aggregate in aggregates:
             self._progress(f"{self._table.name}: refreshing {aggregate.name}", 0, 0)
-            with translated():
-                chunk_swap.refresh_aggregate(self._connection, aggregate, start)
+            chunk_swap.refresh_aggregate(self._connection, aggregate, start)
         return Rebuilt(after, before, self._filling.events, self._filling.refused, is_resumed)
 
     def compare(self) -> Verdict:
@@ -133,18 +134,16 @@ class _Rebuild:
         found: tuple[list[str], list[str]] = [], []
         if served != rebuilt:
             found = self._aligned(self._differences)
-        with translated(), self._connection.transaction():
+        with self._connection.transaction():
             form.drop(self._connection, self._next)
             self._filling.release()
         return Verdict(served, rebuilt, tuple(found[0]), tuple(found[1]), self._filling.events, self._filling.refused)
 
     def _fill(self) -> bool:
         """Steps 1 and 2."""
-        live = self._live.offsets()
-        if not live:
-            self._live.require_alone()
-        is_resumed = self._filling.begin(self._bounds, live, from_scratch=self._config.from_scratch)
+        self._live.require_offsets_of_its_own()
         ends = self._live.ends()
+        is_resumed = self._filling.begin(self._bounds, ends, from_scratch=self._config.from_scratch)
         self._filling.take_archived(self._config.archive, ends)
         while self._left(ends) > 0:
             self._filling.fill(ends)
@@ -155,19 +154,21 @@ class _Rebuild:
 
     def _measured(self, measure: Callable[[Connection, str, Since | None], T]) -> tuple[T, T]:
         """Step 3: returns what `measure` says of both tables, at the same offsets."""
-        with translated(), self._connection.transaction():
+        with self._connection.transaction():
             self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             ends = self._live.ends()
             self._progress(f"{self._table.name}: reading the served table", 0, 0)
             served = measure(self._connection, self._table.name, self._since)
         self._filling.fill(ends)
         self._progress(f"{self._table.name}: reading the rebuilt table", 0, 0)
-        with translated():
-            return served, measure(self._connection, self._next, self._since)
+        return served, measure(self._connection, self._next, self._since)
 
     def _swap(self) -> None:
-        name = sql.Identifier(self._table.name)
-        self._connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(name))
+        if self._dimensions:
+            name = sql.Identifier(self._table.name)
+            self._connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(name))
+        else:
+            table_swap.lock(self._connection, self._table)
         if not form.is_next_current(self._connection, self._table):
             raise ProjectionError(f"{self._table.name} was altered while it was rebuilt; the next call starts over")
         if self._dimensions:
@@ -194,7 +195,7 @@ class _Rebuild:
                         return act()
             except BaseException as error:
                 self._filling.state = before
-                if isinstance(error, errors.LockNotAvailable):
+                if isinstance(error, (errors.LockNotAvailable, errors.DeadlockDetected)):
                     log.info("%s: a lock was not to be had, trying again", self._table.name)
                 elif isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
                     raise UnavailableError(str(error).strip()) from error
@@ -202,6 +203,7 @@ class _Rebuild:
                     raise ProjectionError(f"{self._table.name} stays as it was: {str(error).strip()}") from error
                 else:
                     raise
+            self._stop.wait(_PAUSE_S)
             self._filling.fill(ends)
         raise UnavailableError(f"{self._table.name}: readers or the live worker hold it all the time; try again")
 
@@ -224,8 +226,7 @@ class _Rebuild:
             return None
         column = sql.Identifier(self._dimensions[0].column)
         statement = sql.SQL("SELECT min({}) FROM {}").format(column, sql.Identifier(self._table.name))
-        with translated():
-            row = self._connection.execute(statement).fetchone()
+        row = self._connection.execute(statement).fetchone()
         oldest: datetime | None = row[0] if row else None
         return max((moment for moment in (oldest, self._since and self._since.moment) if moment), default=None)
 

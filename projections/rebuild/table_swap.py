@@ -44,6 +44,17 @@ _COMMENT = "SELECT obj_description(%s::regclass, 'pg_class')"
 _ENABLED = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 
 
+def lock(connection: Connection, table: Table) -> None:
+    """Locks what `swap` changes, in the order in which a reader comes to it: the views, then the table.
+
+    Raises psycopg.Error.
+    """
+    views = connection.execute(_VIEWS, (quoted(table.name),)).fetchall()
+    names = [sql.Identifier(schema, view) for _oid, schema, view, _text, _options in views]
+    names.append(sql.Identifier(table.name))
+    connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(names)))
+
+
 def swap(connection: Connection, table: Table) -> None:
     """Does what the protocol says. Raises psycopg.Error; nothing is committed here."""
     name, old = sql.Identifier(table.name), sql.Identifier(table.name + _OLD)
