@@ -105,6 +105,12 @@ def dimensions(connection: Connection, table: Table) -> list[Dimension]:
     return found
 
 
+def require_attachable(connection: Connection, table: Table) -> None:
+    """Raises ProjectionError where the database can't move chunks between hypertables."""
+    if connection.execute("SELECT count(*) > 0 FROM pg_proc WHERE proname = 'attach_chunk'").fetchone() != (True,):
+        raise ProjectionError(f"{table.name}: to swap a hypertable takes TimescaleDB 2.21 or newer (community edition)")
+
+
 def make_hypertable(connection: Connection, table: Table, wanted: Sequence[Dimension]) -> None:
     """Makes an empty `TABLE__next` a hypertable; its indexes are there already."""
     name = quoted(form.next_name(table))

@@ -110,7 +110,9 @@ class _Rebuild:
         self._since = chunk_swap.kept_since(connection, config.table, self._dimensions)
 
     def replace(self) -> Rebuilt:
-        if not self._dimensions:
+        if self._dimensions:
+            chunk_swap.require_attachable(self._connection, self._table)
+        else:
             form.require_replaceable(self._connection, self._table)
         is_resumed = self._fill()
         # 3.

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from projections import offset_store
 from projections.error import FencedError, ProjectionError
 from projections.rebuild.archive_source import ArchivedFrame
 from projections.rebuild.checksum import checksum
 from projections.rebuild.filling import StoppedError
+from projections.rebuild.live_worker import LiveWorker
 from projections.rebuild.run import ShrinkError, rebuild
+from projections.sink import Step
 from projections.tables import AUDIT_LOGS, WORKLOADS
 from schemas import provision
 from schemas.catalog import topic
@@ -195,6 +198,49 @@ def test_of_two_rebuilds_of_a_table_the_later_one_wins(postgres_world: Projectio
         with pytest.raises(FencedError, match="another"):
             earlier.result(60)
     assert world.query(COUNT) == [(30,)]
+
+
+def test_while_tables_are_swapped_the_worker_can_not_move(postgres_world: ProjectionWorld) -> None:
+    place = (postgres_world.topics["audit.events"].name, 0)
+    bounds = {place: (0, 9)}
+    with (
+        psycopg.connect(postgres_world.dsn, autocommit=True) as one,
+        psycopg.connect(postgres_world.dsn, autocommit=True) as other,
+    ):
+        offset_store.claim(other, postgres_world.group_id, {place: 5})
+        live = LiveWorker(one, config(postgres_world, AUDIT_LOGS), bounds)
+        with one.transaction():
+            assert live.locked_ends({place: 3}) == {place: 5}
+            other.execute("SET lock_timeout = '50ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable), other.transaction():
+                offset_store.advance(other, postgres_world.group_id, {place: Step(5, 6, epoch=1)})
+        offset_store.advance(other, postgres_world.group_id, {place: Step(5, 6, epoch=1)})
+        with pytest.raises(ProjectionError, match="was set back"), one.transaction():
+            live.locked_ends({place: 7})
+
+
+def test_records_of_aborted_transactions_are_no_rows_and_markers_no_obstacle(postgres_world: ProjectionWorld) -> None:
+    world, entry = postgres_world, postgres_world.topics["audit.events"]
+    producer = Producer({"bootstrap.servers": world.stack.kafka, "transactional.id": world.group_id})
+    producer.init_transactions(20)
+    for first, end in (
+        (0, producer.commit_transaction),
+        (3, producer.abort_transaction),
+        (6, producer.commit_transaction),
+    ):
+        producer.begin_transaction()
+        for number in range(first, first + 3):
+            producer.produce(entry.name, world.codec.encode(entry, audit(number)), b"key", 0)
+        producer.flush(20)
+        end(20)
+    # Three records and a marker, three times: the log ends with a marker.
+    assert rebuilt(world, AUDIT_LOGS).rows == 6
+    assert world.query("SELECT next_offset FROM projection_offsets WHERE worker ~ '^rebuild'") == [(12,)]
+    world.send_event("audit.events", audit(9))
+    world.flush()
+    world.start()
+    world.await_rows(COUNT, lambda rows: rows == [(7,)])
+    assert verified(world, AUDIT_LOGS).is_equal
 
 
 @dataclass(frozen=True)
