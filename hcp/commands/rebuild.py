@@ -55,7 +55,8 @@ def rebuild(
                     resumed = ", gone on from an earlier call" if done.is_resumed else ""
                     console.say(
                         f"{entry.name}: swapped, {done.rows} rows (there were {done.rows_before}); "
-                        f"{done.events} events read, {done.refused} refused{resumed}"
+                        f"{done.events} events read, {done.refused} refused{resumed}; "
+                        f"the worker was held for {done.held_s:.2f} s"
                     )
             except StoppedError as error:
                 console.say(str(error))

@@ -37,13 +37,17 @@ class RebuildConfig:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A swap that was done: rows after and before, events read by this call, and those that are no rows."""
+    """A swap that was done: rows after and before, events read by this call, and those that are no rows.
+
+    Both counts are of the same offsets, shortly before the swap. `held_s` is how long the live worker was held for it.
+    """
 
     rows: int
     rows_before: int
     events: int
     refused: int
     is_resumed: bool
+    held_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,8 +236,10 @@ def test_records_of_aborted_transactions_are_no_rows_and_markers_no_obstacle(pos
     # Three records and a marker, three times: the log ends with a marker.
     assert rebuilt(world, AUDIT_LOGS).rows == 6
     assert world.query("SELECT next_offset FROM projection_offsets WHERE worker ~ '^rebuild'") == [(12,)]
+    # A worker that is away has still to apply what comes: the table does not get ahead of it.
     world.send_event("audit.events", audit(9))
     world.flush()
+    assert rebuilt(world, AUDIT_LOGS).rows == 6
     world.start()
     world.await_rows(COUNT, lambda rows: rows == [(7,)])
     assert verified(world, AUDIT_LOGS).is_equal
