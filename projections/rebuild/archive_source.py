@@ -1,31 +1,39 @@
 """Where events come from that Kafka no longer has: what a rebuild reads before the log."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import polars as pl
 
+OFFSET = "_offset"
+"""Column with the offset of the message, Int64."""
 
-@dataclass(frozen=True, slots=True)
-class ArchivedFrame:
-    """Accepted events of one partition, in the order of the log.
 
-    `frame` has the columns that the decoder gives (`schemas.columnar`, without `_row`), of the offsets from
-    `first_offset` up to, and without, `next_offset`; offsets in between may be missing where no event was accepted.
-    """
+class ArchivedFrame(Protocol):
+    """The accepted events of a piece of a partition's log, from `first_offset` to before `next_offset`."""
 
-    partition: int
-    first_offset: int
-    next_offset: int
-    frame: pl.DataFrame
+    @property
+    def partition(self) -> int:
+        """Number of the partition."""
+
+    @property
+    def first_offset(self) -> int:
+        """Where the piece begins."""
+
+    @property
+    def next_offset(self) -> int:
+        """Where the next piece begins. Offsets without a row had no event that projections accept."""
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The event's columns as the decoder gives them (`schemas.columnar`), and `_offset`; others do no harm."""
 
 
 class ArchiveSource(Protocol):
-    """An archive of topics. A rebuild takes of each partition what follows without a gap, then goes on in Kafka."""
+    """An archive of topics. A rebuild takes from it what Kafka no longer has, then goes on in Kafka."""
 
     def frames(self, topic: str) -> Iterator[ArchivedFrame]:
-        """Yields what is archived of a topic (its name in the catalog), each partition's frames in order of offsets."""
+        """Yields what is archived of a topic (its name in the catalog), each partition's pieces in order of the log."""
 
 
 class NoArchive:

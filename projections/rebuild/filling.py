@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Self
 
+import polars as pl
 from confluent_kafka import Message
 
 from projections import offset_store
@@ -17,12 +18,13 @@ from projections.pipeline import Pipeline
 from projections.preparation import Preparation, Prepared
 from projections.raw_batch import RawBatch
 from projections.rebuild import chunk_swap, form
-from projections.rebuild.archive_source import ArchivedFrame, ArchiveSource
+from projections.rebuild.archive_source import OFFSET, ArchiveSource
 from projections.rebuild.config import RebuildConfig
 from projections.rebuild.log_range import Bounds, LogRange
 from projections.sink import Claim, Place, Step
 from projections.sinks.postgres import translated
 from projections.writer import write
+from schemas.catalog import topic
 from schemas.codec import Codec
 from schemas.columnar import ROW
 from schemas.facility_directory import FacilityDirectory
@@ -112,19 +114,13 @@ class Filling:
     def take_archived(self, archive: ArchiveSource, ends: Mapping[Place, int]) -> None:
         """Applies what an archive has and Kafka has not (any more), of each partition up to its end."""
         for name, source in self._sources.items():
-            for archived in archive.frames(source):
+            for piece in archive.frames(source):
                 self._check_stop()
-                place = (name, archived.partition)
-                at = self._owned[place].next_offset
-                if archived.next_offset <= at or self._oldest[place] <= at or archived.next_offset > ends[place]:
-                    continue
-                if archived.first_offset < at:
-                    raise ProjectionError(
-                        f"{source} [{place[1]}]: the archive has {archived.first_offset} to {archived.next_offset} as "
-                        f"one piece, of which a part is applied (up to {at}): start over with --from-scratch"
-                    )
-                self._apply_archived(place, source, archived)
-                self._progress(f"{self._table.name}: archive of {source}", 0, 0)
+                place = (name, piece.partition)
+                at, until = self._owned[place].next_offset, min(piece.next_offset, ends[place])
+                if at < until and at < self._oldest[place]:
+                    self._apply_archived(place, source, piece.frame, until)
+                    self._progress(f"{self._table.name}: reading the archive of {source}", 0, 0)
 
     def fill(self, ends: Mapping[Place, int]) -> None:
         """Brings every partition exactly to its end; one that is there or beyond stays.
@@ -215,15 +211,18 @@ class Filling:
         self.events += len(prepared.raw.messages)
         self.refused += len(prepared.dead)
 
-    def _apply_archived(self, place: Place, source: str, archived: ArchivedFrame) -> None:
+    def _apply_archived(self, place: Place, source: str, frame: pl.DataFrame, until: int) -> None:
         claim = self._owned[place]
-        steps = {place: Step(claim.next_offset, archived.next_offset, claim.epoch)}
-        rows = self._table.sources[source](archived.frame.with_row_index(ROW))
+        fields = [field["name"] for field in topic(source).schema["fields"]]
+        events = frame.filter(pl.col(OFFSET).is_between(claim.next_offset, until, closed="left")).select(fields)
+        steps = {place: Step(claim.next_offset, until, claim.epoch)}
         with translated(), self._connection.transaction():
             offset_store.advance(self._connection, self.worker, steps)
-            write(self._connection, self._table, rows, self._name)
+            if not events.is_empty():
+                rows = self._table.sources[source](events.with_row_index(ROW))
+                write(self._connection, self._table, rows, self._name)
         self._move(steps)
-        self.events += len(archived.frame)
+        self.events += len(events)
 
     def _known_facilities(self, wanted: Collection[str]) -> Collection[str]:
         if not self._facilities.known.issuperset(wanted):
