@@ -2,10 +2,12 @@
 
 The hypertable stays what it is: its privileges, triggers, views, policies and continuous aggregates are not touched,
 and an aggregate keeps what it holds of times whose readings retention has dropped. The parts of an aggregate that the
-readings are there for are refreshed afterwards (`refresh_aggregates`); until then they show what they showed.
+readings are there for are refreshed afterwards (`refresh_aggregate`); until then they show what they showed.
 
-Chunks are attached uncompressed; the compression policy takes them when it is due. They keep the names of the
-hypertable that they were made in, and so do their indexes.
+A refresh policy whose window reaches further back than the readings do will drop what it finds there, as it does
+without a rebuild. Chunks are attached uncompressed; the compression policy takes them when it is due. They keep the
+names of the hypertable that they were made in, and so do their indexes. In the embedded TimescaleDB, which has one
+session for all, every transaction makes all others wait: a count or a checksum of a large table too.
 """
 
 from collections.abc import Sequence

@@ -145,6 +145,14 @@ class Filling:
         # Behind the last record there may be markers of transactions.
         self._pass(ends)
 
+    def hold(self) -> None:
+        """Lets no other rebuild of this table begin before the caller's transaction has ended.
+
+        Raises FencedError where one has: `TABLE__next` is then that one's.
+        """
+        stay = {place: Step(claim.next_offset, claim.next_offset, claim.epoch) for place, claim in self._owned.items()}
+        offset_store.advance(self._connection, self.worker, stay)
+
     @property
     def state(self) -> tuple[Mapping[Place, Claim], int, int]:
         """How far it is: what to set again where a transaction of the caller was rolled back."""

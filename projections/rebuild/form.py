@@ -73,11 +73,6 @@ def next_name(table: Table) -> str:
     return table.name + _SUFFIX
 
 
-def exists(connection: Connection, name: str) -> bool:
-    """Returns whether there is a table of that name."""
-    return connection.execute("SELECT to_regclass(%s) IS NOT NULL", (quoted(name),)).fetchone() == (True,)
-
-
 def require_replaceable(connection: Connection, table: Table) -> None:
     """Raises ProjectionError, which names what stands against it, where the table can't be replaced by another one."""
     found = sorted(text for (text,) in connection.execute(_OBSTACLES, (quoted(table.name),)).fetchall())

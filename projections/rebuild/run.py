@@ -87,8 +87,11 @@ def _rebuild(config: RebuildConfig, stop: threading.Event, progress: Progress) -
         try:
             with translated():
                 yield _Rebuild(config, connection, log_range.bounds(), filling, stop=stop, progress=progress)
+        except FencedError as error:
+            raise _overtaken(config) from error
         except UnavailableError as error:
-            _require_epochs(config, filling, error)
+            if _is_overtaken(config, filling):
+                raise _overtaken(config) from error
             raise
         except KafkaException as error:
             raise UnavailableError(f"Kafka: {error}; is the stack up (`hcp status`)?") from error
@@ -141,6 +144,7 @@ class _Rebuild:
         if served != rebuilt:
             found = self._aligned(self._differences)
         with self._connection.transaction():
+            self._filling.hold()
             form.drop(self._connection, self._next)
             self._filling.release()
         return Verdict(served, rebuilt, tuple(found[0]), tuple(found[1]), self._filling.events, self._filling.refused)
@@ -167,7 +171,9 @@ class _Rebuild:
             served = measure(self._connection, self._table.name, self._since)
         self._filling.fill(ends)
         self._progress(f"{self._table.name}: reading the rebuilt table", 0, 0)
-        return served, measure(self._connection, self._next, self._since)
+        with self._connection.transaction():
+            self._filling.hold()
+            return served, measure(self._connection, self._next, self._since)
 
     def _swap(self) -> None:
         if self._dimensions:
@@ -199,6 +205,7 @@ class _Rebuild:
                     self._held_since = time.monotonic()
                     if self._left(ends) <= _SMALL:
                         self._filling.fill(ends)
+                        self._filling.hold()
                         return act()
             except BaseException as error:
                 self._filling.state = before
@@ -238,13 +245,17 @@ class _Rebuild:
         return max((moment for moment in (oldest, self._since and self._since.moment) if moment), default=None)
 
 
-def _require_epochs(config: RebuildConfig, filling: Filling, cause: UnavailableError) -> None:
-    """Raises FencedError where the connection was ended by another rebuild of the table, as a claim does it."""
+def _overtaken(config: RebuildConfig) -> FencedError:
+    return FencedError(f"{config.table.name}: another rebuild of it has begun; this one stops")
+
+
+def _is_overtaken(config: RebuildConfig, filling: Filling) -> bool:
+    """Returns whether another rebuild has claimed the table: a claim ends the connection of the one before."""
     with suppress(UnavailableError), _connected(config) as connection:
         rows = connection.execute(_EPOCHS, (filling.worker,)).fetchall()
         held = {(topic, partition): epoch for topic, partition, epoch in rows}
-        if any(held.get(place) != epoch for place, epoch in filling.epochs.items()):
-            raise FencedError(f"{config.table.name}: another rebuild of it has begun; this one stops") from cause
+        return any(held.get(place) != epoch for place, epoch in filling.epochs.items())
+    return False
 
 
 @contextmanager

@@ -197,7 +197,7 @@ def test_of_two_rebuilds_of_a_table_the_later_one_wins(postgres_world: Projectio
             assert rebuilt(world, AUDIT_LOGS).rows == 30
         finally:
             may_go_on.set()
-        with pytest.raises(FencedError, match="another"):
+        with pytest.raises(FencedError, match="another rebuild of it"):
             earlier.result(60)
     assert world.query(COUNT) == [(30,)]
 

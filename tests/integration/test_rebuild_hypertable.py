@@ -14,12 +14,15 @@ from typing import Any
 import psycopg
 import pytest
 
+from projections.error import FencedError
+from projections.rebuild.filling import StoppedError
+from projections.rebuild.run import rebuild
 from projections.sinks.postgres import PostgresSink
 from projections.table import Database, Mode, Table
 from projections.tables import columns
 from projections.worker import ProjectionConfig, run
 from tests.projection_world import ProjectionWorld
-from tests.rebuild_world import rebuilt, verified
+from tests.rebuild_world import config, quiet, rebuilt, verified
 from tests.rollup_world import reading
 
 pytestmark = pytest.mark.integration
@@ -190,3 +193,30 @@ def test_aggregates_are_what_the_rebuilt_table_says_and_keep_what_is_older(probe
     assert probe.query(TOTAL) == [(60, total)]
     for name in ("1m", "5m"):
         assert probe.query(f"SELECT sum(n)::int, sum(power_w) FROM rebuild_probe_{name}") == [(61, total + 7)]
+
+
+def test_a_rebuild_that_slept_can_not_swap_what_a_later_one_fills(probe: ProjectionWorld) -> None:
+    send(probe, 0, 30)
+    probe.flush()
+    assert rebuilt(probe, PROBE).rows == 30
+    sleeps, may_wake = threading.Event(), threading.Event()
+
+    def sleep_before_the_swap(step: str, _done: int, _total: int) -> None:
+        if step.endswith("reading the rebuilt table"):
+            sleeps.set()
+            assert may_wake.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        earlier = pool.submit(rebuild, config(probe, PROBE), threading.Event(), sleep_before_the_swap)
+        assert sleeps.wait(60)
+        later = threading.Event()
+        later.set()
+        try:
+            # It has taken the half-filled table over, and stops: what the earlier one would swap is this.
+            with pytest.raises(StoppedError):
+                rebuild(config(probe, PROBE, from_scratch=True), later, quiet)
+        finally:
+            may_wake.set()
+        with pytest.raises(FencedError, match="another rebuild of it"):
+            earlier.result(60)
+    assert probe.query("SELECT count(*) FROM rebuild_probe") == [(30,)]
