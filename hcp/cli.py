@@ -47,6 +47,7 @@ class _Commands(LazyGroup):
         "demo": "hcp.commands.demo:demo",
         "migrate": "hcp.commands.database:migrate",
         "projections": "hcp.commands.projection:app",
+        "rebuild": "hcp.commands.rebuild:rebuild",
         "query": "hcp.commands.database:query",
         "psql": "hcp.commands.database:psql",
         "backup": "hcp.commands.database:backup",

@@ -28,14 +28,14 @@ class PostgresSink:
         self._dsn = dsn
         self._worker = worker
         self._epochs: dict[Place, int] = {}
-        with _translated():
+        with translated():
             self._connection: Connection = psycopg.connect(
                 dsn, autocommit=True, connect_timeout=_CONNECT_S, application_name=worker, options=_SESSION
             )
 
     def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
         """See Sink."""
-        with _translated():
+        with translated():
             claims = offset_store.claim(self._connection, self._worker, oldest)
         self._epochs |= {place: claim.epoch for place, claim in claims.items()}
         return claims
@@ -43,7 +43,7 @@ class PostgresSink:
     def release(self, places: Sequence[Place]) -> None:
         """See Sink."""
         epochs = {place: self._epochs.pop(place) for place in places if place in self._epochs}
-        with _translated():
+        with translated():
             offset_store.release(self._connection, self._worker, epochs)
 
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
@@ -67,7 +67,7 @@ class PostgresSink:
     def _applied(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
         written: dict[str, int] = {}
         started = time.monotonic()
-        with _translated():
+        with translated():
             with self._connection.transaction():
                 offset_store.advance(self._connection, self._worker, steps)
                 for part in rows:
@@ -85,7 +85,7 @@ class PostgresSink:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turns the driver's errors into those of projections, by what can be done about them."""
     try:
         yield

@@ -1,0 +1,79 @@
+"""How far the worker is that writes the served table: a rebuild follows it, never overtakes it, holds it to swap."""
+
+from collections.abc import Mapping
+
+from projections import offset_store
+from projections.error import ProjectionError
+from projections.offset_store import Connection
+from projections.rebuild.config import RebuildConfig
+from projections.rebuild.log_range import Bounds
+from projections.sink import Place
+
+_LOCK = """
+    SELECT topic, partition, next_offset FROM projection_offsets
+    JOIN unnest(%s::text[], %s::int[]) AS wanted (topic, partition) USING (topic, partition)
+    WHERE worker = %s ORDER BY topic, partition FOR UPDATE OF projection_offsets
+"""
+_START = """
+    INSERT INTO projection_offsets (worker, topic, partition, next_offset)
+    SELECT %s, * FROM unnest(%s::text[], %s::int[], %s::bigint[]) ON CONFLICT DO NOTHING
+"""
+
+
+class LiveWorker:
+    """The offsets that the worker has stored in the database of the table; `bounds` are those of the log."""
+
+    def __init__(self, connection: Connection, config: RebuildConfig, bounds: Bounds) -> None:
+        self._connection = connection
+        self._config = config
+        self._bounds = bounds
+
+    def offsets(self) -> dict[Place, int]:
+        """Returns the next offset of each partition that the worker knows; none where it has never run."""
+        return offset_store.read(self._connection, self._config.live_worker, self._bounds)
+
+    def ends(self) -> dict[Place, int]:
+        """Returns up to where each partition may be applied: as the worker has it, or all where it has never run."""
+        return self._ends(self.offsets())
+
+    def locked_ends(self, applied: Mapping[Place, int]) -> dict[Place, int]:
+        """Returns the same, and lets the worker commit nothing before the caller's transaction has ended.
+
+        One that has never run will begin there. Raises ProjectionError where `applied` is beyond.
+        """
+        worker = self._config.live_worker
+        topics, partitions = [topic for topic, _ in self._bounds], [partition for _, partition in self._bounds]
+        rows = self._connection.execute(_LOCK, (topics, partitions, worker)).fetchall()
+        live = {(topic, partition): next_offset for topic, partition, next_offset in rows}
+        ends = self._ends(live)
+        started = len(ends)
+        if not live:
+            values = (worker, topics, partitions, list(ends.values()))
+            started = self._connection.execute(_START, values).rowcount
+        if started < len(ends) or any(applied[place] > end for place, end in ends.items()):
+            raise ProjectionError(
+                f"{self._config.table.name}: {worker} has begun, or was set back, meanwhile; the next call starts over"
+            )
+        return ends
+
+    def require_offsets_of_its_own(self) -> None:
+        """Raises ProjectionError where a worker that has never run would miss rows of its other tables."""
+        if self.offsets():
+            return
+        table = self._config.table
+        others = sorted(
+            other.name
+            for other in self._config.neighbours
+            if other.name != table.name and set(other.sources) & set(table.sources)
+        )
+        if others:
+            raise ProjectionError(
+                f"{self._config.live_worker} has never run, and {', '.join(others)} come from the topics of "
+                f"{table.name} too: run the worker, it fills all of them"
+            )
+
+    def _ends(self, live: Mapping[Place, int]) -> dict[Place, int]:
+        if not live:
+            return {place: end for place, (_, end) in self._bounds.items()}
+        # A partition that only this one is unknown of is one that the worker has not come to yet.
+        return {place: live.get(place, 0) for place in self._bounds}
