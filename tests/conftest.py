@@ -5,6 +5,7 @@ pytest_plugins = [
     "tests.agents_world",
     "tests.rollup_world",
     "tests.projection_world",
+    "tests.archive_world",
     "tests.demo_world",
     "tests.wire_server",
     "tests.kafka_message",
