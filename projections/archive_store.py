@@ -13,9 +13,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
-
 from projections.archive_log import ArchiveError
 from projections.error import UnavailableError
 
@@ -28,6 +25,12 @@ class ArchiveStore:
 
     def __init__(self, url: str) -> None:
         """Raises ArchiveError where no installed package knows the URL."""
+        try:
+            # Only there with the extra `archive`; those who have no archive need it for nothing.
+            import fsspec  # noqa: PLC0415
+            from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415
+        except ImportError as error:
+            raise ArchiveError("the archive needs the package fsspec: pip install 'mara-hcp[archive]'") from error
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ImportError, ValueError) as error:

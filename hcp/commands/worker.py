@@ -114,21 +114,19 @@ def _run_projection(name: WorkerName, config: settings.Settings, stop: threading
 
 def _run_archive(config: settings.Settings, topics: str | None, stop: threading.Event) -> None:
     from hcp import archive_setting  # noqa: PLC0415
-
-    # Checked before the imports below, which need the extra `archive`.
-    url = archive_setting.url(config)
     from projections import worker as projection  # noqa: PLC0415
     from projections.archive_store import ArchiveStore  # noqa: PLC0415
     from projections.archive_table import archive_table  # noqa: PLC0415
     from projections.gathering import GatherPolicy  # noqa: PLC0415
     from projections.sinks.parquet import ParquetSink  # noqa: PLC0415
 
+    store = ArchiveStore(archive_setting.url(config))
     projection.run(
         projection.ProjectionConfig(
             kafka=config.kafka_client_config(),
             registry_url=config.schema_registry_url,
             worker=WorkerName.ARCHIVE,
-            sink=lambda: ParquetSink(ArchiveStore(url), WorkerName.ARCHIVE, config.archive_file_rows),
+            sink=lambda: ParquetSink(store, WorkerName.ARCHIVE, config.archive_file_rows),
             tables=tuple(archive_table(entry) for entry in archive_setting.chosen(topics)),
             memory_mb=config.projection_memory_mb,
             dead_letter_limit=config.dead_letter_limit,
