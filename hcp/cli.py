@@ -51,6 +51,7 @@ class _Commands(LazyGroup):
         "psql": "hcp.commands.database:psql",
         "backup": "hcp.commands.database:backup",
         "archive": "hcp.commands.archive:app",
+        "state": "hcp.commands.state:state",
     }
 
 
