@@ -1,9 +1,14 @@
 """An archive: for each partition its log, and the Parquet files that the log names.
 
-    _log/topic=<topic>/partition=<partition>/<number>.json              an entry, created once, never deleted
-    _log/topic=<topic>/partition=<partition>/<number>.ledger.json       the fold up to there, to spare readers the rest
+    _log/topic=<topic>/partition=<partition>/<number>.json              an entry, created once
+    _log/topic=<topic>/partition=<partition>/<number>.ledger.json       the fold up to there, where reading starts
     topic=<topic>/date=<date>/part-<partition>-<first>-<following>-<epoch>.parquet
 Only files that a log names are part of the archive: others are what a crash left, and go at the next claim.
+
+Old entries are deleted behind a ledger, all but the last thousand. So an owner that slept through a thousand entries of
+its successors may create one of those numbers again. Nobody reads it, as reading starts at a ledger behind it, and its
+rows are not missed, as the successors have written them; only it must not delete what it believes to have merged, for
+which `is_at` is asked.
 """
 
 import re
@@ -14,6 +19,8 @@ from projections.archive_store import DRAFT, ArchiveStore
 from projections.sink import Place
 
 _LEDGER_EVERY = 64
+_KEPT_ENTRIES = 1024
+_KEPT_LEDGERS = 2 * _LEDGER_EVERY
 _ENTRY = re.compile(r"_log/topic=(?P<topic>[^/]+)/partition=(?P<partition>\d+)/(?P<number>\d+)\.json")
 _LEDGER = re.compile(r".*/(\d+)\.ledger\.json")
 _DATA = re.compile(r"topic=[^/]+/date=[^/]+/part-(?P<partition>\d+)-\d+-\d+-(?P<epoch>\d+)\.parquet(\..*)?")
@@ -33,13 +40,8 @@ class Archive:
 
     def ledger(self, place: Place) -> Ledger:
         """Returns what the archive holds of a partition; an empty ledger where it has no log. Raises ArchiveError."""
-        entries, ledgers = [], [0]
-        for path in self.store.paths(_log(place)):
-            if match := _ENTRY.fullmatch(path):
-                entries.append(int(match["number"]))
-            elif match := _LEDGER.fullmatch(path):
-                ledgers.append(int(match[1]))
-        newest = max(ledgers)
+        entries, ledgers = self._numbers(place)
+        newest = max(ledgers, default=0)
         ledger = Ledger() if newest == 0 else from_bytes(Ledger, *self._read(_ledger_path(place, newest)))
         for number in range(newest + 1, max(entries, default=0) + 1):
             ledger = ledger.after(from_bytes(Entry, *self._read(_entry_path(place, number))))
@@ -55,7 +57,13 @@ class Archive:
             return None
         if longer.number % _LEDGER_EVERY == 0:
             self.store.put(_ledger_path(place, longer.number), to_bytes(longer))
+            self._forget(place, longer.number)
         return longer
+
+    def is_at(self, place: Place, ledger: Ledger) -> bool:
+        """Returns whether no entry has been added since the ledger's last one."""
+        entries, ledgers = self._numbers(place)
+        return max(entries + ledgers, default=0) == ledger.number
 
     def strays(self, topic: str, ledgers: Mapping[int, Ledger]) -> list[str]:
         """Returns the files of these partitions that are no part of the archive and can't become one.
@@ -76,6 +84,21 @@ class Archive:
     def read(self, file: ArchivedFile) -> bytes | None:
         """Returns a data file's bytes; None where it is gone, as after a merge."""
         return self.store.read(file.path)
+
+    def _numbers(self, place: Place) -> tuple[list[int], list[int]]:
+        """Returns the numbers of the entries and of the ledgers that there are."""
+        entries, ledgers = [], []
+        for path in self.store.paths(_log(place)):
+            if match := _ENTRY.fullmatch(path):
+                entries.append(int(match["number"]))
+            elif match := _LEDGER.fullmatch(path):
+                ledgers.append(int(match[1]))
+        return entries, ledgers
+
+    def _forget(self, place: Place, number: int) -> None:
+        last = number - _KEPT_ENTRIES
+        old = [_entry_path(place, old) for old in range(last - _LEDGER_EVERY + 1, last + 1) if old > 0]
+        self.store.delete([*old, _ledger_path(place, number - _KEPT_LEDGERS)])
 
     def _read(self, path: str) -> tuple[bytes, str]:
         data = self.store.read(path)

@@ -1,7 +1,8 @@
 """Where an archive lies: a folder, or an object store by fsspec's URL. Whole files only, which appear at once or not.
 
 A put to an object store is atomic. In a folder a file is written and synced under a temporary name, then renamed, or
-linked where it must be new: `link` fails where the name exists, which `rename` does not.
+linked where it must be new: `link` fails where the name exists, which `rename` does not. The file system must have hard
+links.
 `create` needs a store that refuses to overwrite on demand: folders, memory, S3 (If-None-Match; s3fs 2025.7 or newer),
 Google (ifGenerationMatch) and Azure do. Where a store ignores the demand, two workers that believe to own the same
 partition at the same moment can overwrite each other's entries: run one worker at a time there.

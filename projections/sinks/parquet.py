@@ -9,7 +9,7 @@ Protocol, for each partition by itself (`projections.archive_log` has the fold a
  4. It creates the next entry, which names the files and the offset after the batch. That is the commit: the entry
     exists whole or not at all. A crash before it changes nothing; one behind it has lost nothing.
  5. Where enough small files have come together they are written as one, under a new name, and an entry puts it in their
-    place; then they are deleted. A crash in between leaves strays for 2.
+    place. Then they are deleted, unless the log has gone on without this worker. A crash before leaves strays for 2.
 A batch of several partitions is several commits: each moves its own offset with its own rows, so a crash between two
 leaves both right.
 """
@@ -23,7 +23,7 @@ import polars as pl
 from projections.archive import Archive, data_path
 from projections.archive_log import ArchivedFile, ArchiveError, Entry, Ledger
 from projections.archive_store import ArchiveStore
-from projections.error import FencedError
+from projections.error import FencedError, UnavailableError
 from projections.log_column import OFFSET, PARTITION
 from projections.parquet_file import decoded, encoded, fingerprint, mergeable
 from projections.sink import Claim, Place, Rows, Step
@@ -32,6 +32,8 @@ from schemas.catalog import topic
 from schemas.columnar import ROW
 
 FILE_ROWS = 1_000_000
+_CLAIMS = 20
+"""How often a claim is tried: another claim, or a predecessor's last batch, may take the number in between."""
 
 
 class ParquetSink:
@@ -52,12 +54,7 @@ class ParquetSink:
     def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
         """See Sink. Steps 1 and 2."""
         for place, offset in oldest.items():
-            claimed = None
-            while claimed is None:
-                # Another claim may come in between; then the log is longer, and is read again.
-                known = self._archive.ledger(place)
-                claimed = self._archive.append(place, known, known.claim(self._writer, offset))
-            self._ledgers[place] = claimed
+            self._ledgers[place] = self._claimed(place, offset)
         for name in {name for name, _ in oldest}:
             ours = {partition: self._ledgers[name, partition] for topic_, partition in oldest if topic_ == name}
             self._archive.store.delete(self._archive.strays(name, ours))
@@ -87,6 +84,14 @@ class ParquetSink:
 
     def close(self) -> None:
         """See Sink. There is no connection of its own."""
+
+    def _claimed(self, place: Place, oldest: int) -> Ledger:
+        for _ in range(_CLAIMS):
+            known = self._archive.ledger(place)
+            claimed = self._archive.append(place, known, known.claim(self._writer, oldest))
+            if claimed is not None:
+                return claimed
+        raise UnavailableError(f"{place[0]} [{place[1]}]: others claim it again and again, or the store hides entries")
 
     def _owned(self, steps: Mapping[Place, Step]) -> list[Place]:
         for place, step in steps.items():
@@ -125,6 +130,8 @@ class ParquetSink:
         for parts in mergeable(files, self._file_rows):
             merged = self._put(place, parts[0].date, pl.concat([self._frame(part) for part in parts]))
             self._append(place, self._ledgers[place].merge(self._writer, merged, parts))
+            if not self._archive.is_at(place, self._ledgers[place]):
+                raise self._fenced(place)
             self._archive.store.delete(part.path for part in parts)
 
     def _frame(self, file: ArchivedFile) -> pl.DataFrame:

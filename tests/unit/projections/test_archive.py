@@ -191,7 +191,7 @@ def test_a_ledger_is_the_same_from_any_checkpoint_on(steps: list[tuple[str, int]
     for number, (kind, size) in enumerate([("claim", 1), *steps]):
         match kind:
             case "claim":
-                entry = ledger.claim("w", 0)
+                entry = ledger.claim("w", 2 * size)
             case "batch":
                 entry = ledger.batch("w", ledger.following + size, (a_file(ledger.following, size),))
             case _:
@@ -205,6 +205,44 @@ def test_a_ledger_is_the_same_from_any_checkpoint_on(steps: list[tuple[str, int]
     for entry in entries[checkpoint.number :]:
         again = again.after(from_bytes(Entry, to_bytes(entry), "entry"))
     assert again == ledger
+
+
+def test_old_entries_are_deleted_and_the_ledger_stays(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("projections.archive._LEDGER_EVERY", 4)
+    monkeypatch.setattr("projections.archive._KEPT_ENTRIES", 8)
+    monkeypatch.setattr("projections.archive._KEPT_LEDGERS", 4)
+    place = PLACES[0]
+    archive = Archive(ArchiveStore(url))
+    ledger = Ledger()
+    for number in range(1, 31):
+        entry = ledger.claim("w", 3) if number % 7 == 1 else ledger.batch("w", ledger.following + 1, ())
+        longer = archive.append(place, ledger, entry)
+        assert longer is not None
+        ledger = longer
+        assert archive.ledger(place) == ledger
+    # 28 was the last ledger's: behind it eight entries are kept, and the two after it.
+    log = "_log/topic=audit.events/partition=0/"
+    entries = [f"{log}{number:012}.json" for number in range(21, 31)]
+    assert archive.store.paths(log) == sorted([*entries, f"{log}{28:012}.ledger.json"])
+
+
+def test_an_owner_that_slept_through_the_deletion_of_its_number_deletes_nothing(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.archive._LEDGER_EVERY", 4)
+    monkeypatch.setattr("projections.archive._KEPT_ENTRIES", 0)
+    place = PLACES[0]
+    store = ArchiveStore(url)
+    sleeper = ParquetSink(store, "w", file_rows=BATCH)
+    epoch = sleeper.claim({place: 0})[place].epoch
+    sleeper.apply([rows(0, 3)], {place: Step(0, 3, epoch)})
+    other = ParquetSink(store, "w", file_rows=100)
+    claims = other.claim({place: 0})
+    applied(other, claims, 3 * BATCH)
+    # Its numbers are free again, and it has two small files to merge, which the other's ledger names.
+    with pytest.raises(FencedError):
+        sleeper.apply([rows(3, 6)], {place: Step(3, 6, epoch)})
+    assert offsets(Archive(store)) == [(0, offset) for offset in range(3 * BATCH)]
 
 
 @pytest.mark.parametrize(
