@@ -56,7 +56,8 @@ class Archive:
         if not self.store.create(_entry_path(place, longer.number), to_bytes(entry)):
             return None
         if longer.number % _LEDGER_EVERY == 0:
-            self.store.put(_ledger_path(place, longer.number), to_bytes(longer))
+            # Created, not put: who comes a thousand entries late must not replace it.
+            self.store.create(_ledger_path(place, longer.number), to_bytes(longer))
             self._forget(place, longer.number)
         return longer
 
