@@ -159,7 +159,7 @@ def column(
     name: str = avro_field["name"]
     for known in (name, *avro_field.get("aliases", ())):
         if known in frame.columns:
-            found = frame[known].alias(name)
+            found: pl.Series = frame[known].alias(name)
             return found if found.dtype == wanted else found.cast(wanted)
     default = default_of(schema, name)
     # A map is its JSON text, see `column_type`; other defaults are values of their column.
