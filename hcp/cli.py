@@ -51,6 +51,8 @@ class _Commands(LazyGroup):
         "query": "hcp.commands.database:query",
         "psql": "hcp.commands.database:psql",
         "backup": "hcp.commands.database:backup",
+        "archive": "hcp.commands.archive:app",
+        "state": "hcp.commands.state:state",
     }
 
 

@@ -68,6 +68,14 @@ class Settings(BaseSettings):
     dead_letter_limit: float = Field(
         0.5, gt=0, le=1, description="Share of bad events at which a projection worker stops; 1 never stops."
     )
+    archive_url: str | None = Field(
+        None, description="Where `hcp worker archive` writes: a folder, or a URL such as s3://bucket/prefix."
+    )
+    archive_rows: int = Field(500_000, gt=0, description="Events that make the archive worker write a batch.")
+    archive_age_s: float = Field(60, gt=0, description="How long an event may wait for its batch, s.")
+    archive_file_rows: int = Field(
+        1_000_000, gt=0, description="Rows up to which small files of the archive are merged into larger ones."
+    )
     seed: int = Field(1, description="Seed of the simulators.")
 
     @property

@@ -9,6 +9,7 @@ import polars as pl
 from confluent_kafka import Message
 
 from projections.batch import FacilityLookup, TopicReader
+from projections.log_column import with_log_columns
 from projections.raw_batch import RawBatch
 from projections.sink import Rows
 from projections.table import Table
@@ -38,13 +39,17 @@ class Prepared:
 
 
 class Preparation:
-    """Decodes, checks and projects; `sources` are names in Kafka → topics of the catalog. Safe between threads."""
+    """Decodes, checks and projects; `sources` are names in Kafka → topics of the catalog. Safe between threads.
+
+    With `has_log_columns` a table's function gets the columns of `projections.log_column` too.
+    """
 
     def __init__(
         self, sources: Mapping[str, Topic], tables: tuple[Table, ...], registry: Registry, worker: str,
-        facilities: FacilityLookup,
+        facilities: FacilityLookup, *, has_log_columns: bool = False,
     ) -> None:  # fmt: skip
         self._sources = sources
+        self._has_log_columns = has_log_columns
         self._tables = tables
         self._readers = {name: TopicReader(source, registry, worker, facilities) for name, source in sources.items()}
         self._lock = threading.Lock()
@@ -64,8 +69,9 @@ class Preparation:
                 payload_bytes += read.payload_bytes
                 if read.frame.is_empty():
                     continue
+                frame = with_log_columns(read.frame, messages) if self._has_log_columns else read.frame
                 rows += [
-                    Rows(table, name, table.sources[source.name](read.frame))
+                    Rows(table, name, table.sources[source.name](frame))
                     for table in self._tables
                     if source.name in table.sources
                 ]

@@ -3,7 +3,8 @@
 Protocol:
  1. On assignment each partition is claimed: the sink gives it a new epoch, which shuts earlier owners out, and says
     where to go on. A partition that the sink does not know starts at the oldest record that Kafka has.
- 2. A batch is decoded, checked and made rows, without the sink.
+ 2. A batch, gathered over several reads where the store wants large ones, is decoded, checked and made rows, without
+    the sink. What was gathered of a partition that is given away is forgotten.
  3. Dead letters are produced and awaited. (A crash behind this point repeats them: at least once, told apart by the
     source offset in their headers.)
  4. The sink writes the rows and moves the offsets, all or none, and only for this owner's epoch and from where it left
@@ -24,6 +25,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from projections.batch_size import BatchPolicy, BatchSize
 from projections.dead_letter_limit import DeadLetterLimit
 from projections.error import ProjectionError, RefusedError, UnavailableError
+from projections.gathering import Gathering
 from projections.pipeline import Pipeline
 from projections.preparation import Preparation, Prepared, of_refused
 from projections.raw_batch import RawBatch
@@ -55,9 +57,14 @@ class ProjectionSession:
         self._sources = {names.get(name, name): config.catalog(name) for name in wanted}
         self._sink = config.sink()
         self._facilities = FacilityDirectory(config.kafka, Codec(registry))
-        self._prepare = Preparation(self._sources, config.tables, registry, self._worker, self._known_facilities)
+        self._prepare = Preparation(
+            self._sources, config.tables, registry, self._worker, self._known_facilities,
+            has_log_columns=config.has_log_columns,
+        )  # fmt: skip
         self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply)
-        self._size = BatchSize(BatchPolicy(config.memory_mb * 2**20))
+        memory = BatchPolicy(config.memory_mb * 2**20)
+        self._size = BatchSize(memory)
+        self._gathering = Gathering(config.gather, memory)
         self._limit = DeadLetterLimit(config.dead_letter_limit)
         self._owned: dict[Place, Claim] = {}
         self._applied: dict[Place, int] = {}
@@ -100,22 +107,22 @@ class ProjectionSession:
             messages = self._consumer.consume(self._size.current, _POLL_S)
             if self._failure is not None:
                 raise self._failure
-            if messages:
-                raw = RawBatch.of(messages, self._owned)
-                for place, step in raw.steps.items():
-                    self._owned[place] = Claim(step.following, step.epoch)
-                if raw.messages:
-                    self._pipeline.submit(raw)
+            self._gathering.add(messages, time.monotonic())
+            if self._gathering.is_due(time.monotonic()):
+                self._submit()
         if time.monotonic() - self._shown_at >= _SHOW_EVERY_S:
             self._show_lag()
 
     @property
     def has_work(self) -> bool:
-        """Whether a batch is in hand."""
-        return not self._pipeline.is_empty
+        """Whether a batch is in hand, or a part of one."""
+        return bool(self._gathering) or not self._pipeline.is_empty
 
     def finish(self) -> None:
         """Applies what is in hand."""
+        while self._pipeline.is_full:
+            self._pipeline.wait(_POLL_S)
+        self._submit()
         self._pipeline.drain()
 
     def close(self) -> None:
@@ -124,6 +131,13 @@ class ProjectionSession:
         self._consumer.close()
         self._facilities.close()
         self._sink.close()
+
+    def _submit(self) -> None:
+        raw = RawBatch.of(self._gathering.take(), self._owned)
+        for place, step in raw.steps.items():
+            self._owned[place] = Claim(step.following, step.epoch)
+        if raw.messages:
+            self._pipeline.submit(raw)
 
     def _wait(self) -> None:
         """Waits for the pipeline. A long wait pauses the partitions, so that the consumer can stay in the group."""
@@ -208,7 +222,7 @@ class ProjectionSession:
             place = TopicPartition(name, partition)
             _, high = self._consumer.get_watermark_offsets(place, cached=True)
             applied = self._applied.get((name, partition), claim.next_offset)
-            if applied == claim.next_offset:
+            if applied == claim.next_offset and not self._gathering:
                 # Transaction markers take offsets too, which are passed though no record of them was applied.
                 applied = max(applied, self._consumer.position([place])[0].offset)
             lag = max(0, high - applied) if high >= 0 else 0
@@ -256,6 +270,7 @@ class ProjectionSession:
     def _revoked(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
         # Step 6.
         places = [(place.topic, place.partition) for place in revoked]
+        self._gathering.forget(places)
         try:
             self._pipeline.drain()
             self._sink.release(places)

@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from projections.error import FencedError, UnavailableError
+from projections.gathering import GatherPolicy
 from projections.session import ProjectionSession
 from projections.sink import Sink
 from projections.table import Table
@@ -30,7 +31,8 @@ class ProjectionConfig:
     `kafka` has librdkafka names. `worker` names the consumer group, the offsets and the metrics. `sink` opens the
     store: it is called for every session. `memory_mb` bounds what is in flight, whatever the backlog. `topics` gives
     topics other names and `catalog` says what they carry, for tests. `dead_letter_limit` is the share of bad events at
-    which the worker stops; 1 never.
+    which the worker stops; 1 never. `gather` makes batches larger and slower. `has_log_columns` gives rows their place
+    in the log (`projections.log_column`).
     """
 
     kafka: Mapping[str, Any]
@@ -42,6 +44,8 @@ class ProjectionConfig:
     dead_letter_limit: float = DEAD_LETTER_LIMIT
     topics: Mapping[str, str] | None = None
     catalog: Callable[[str], Topic] = topic
+    gather: GatherPolicy | None = None
+    has_log_columns: bool = False
 
 
 def run(config: ProjectionConfig, stop: threading.Event) -> None:

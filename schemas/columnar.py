@@ -6,7 +6,7 @@ rejected, the others go through.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,18 +144,25 @@ class ColumnarDecoder:
         return good
 
     def _aligned(self, decoded: pl.DataFrame, rows: Sequence[int]) -> pl.DataFrame:
-        columns = [self._column(decoded, f, len(rows)) for f in self._fields]
+        columns = [column(decoded, self._topic.schema, f, self._types[f["name"]], len(rows)) for f in self._fields]
         return pl.DataFrame([*columns, pl.Series(ROW, rows, dtype=pl.UInt32)])
 
-    def _column(self, decoded: pl.DataFrame, avro_field: dict[str, Any], n: int) -> pl.Series:
-        name: str = avro_field["name"]
-        wanted = self._types[name]
-        if name not in decoded.columns:
-            # The field is younger than the writer's schema: Avro gives its default.
-            default = default_of(self._topic.schema, name)
-            # A map is its JSON text, see `column_type`; other defaults are values of their column.
-            is_map = has_map(avro_field["type"]) and isinstance(default, dict)
-            value = json.dumps(default, sort_keys=True, ensure_ascii=False) if is_map else default
-            return pl.Series(name, [value], dtype=wanted).new_from_index(0, n)
-        column = decoded[name]
-        return column if column.dtype == wanted else column.cast(wanted)
+
+def column(
+    frame: pl.DataFrame, schema: Mapping[str, Any], avro_field: Mapping[str, Any], wanted: pl.DataType, n: int
+) -> pl.Series:
+    """Returns a field's column as the schema has it today, of a frame of `n` rows that an older one may have made.
+
+    A column goes by its name or by an alias, and may have been narrower; where it is younger than the frame, Avro gives
+    its default.
+    """
+    name: str = avro_field["name"]
+    for known in (name, *avro_field.get("aliases", ())):
+        if known in frame.columns:
+            found: pl.Series = frame[known].alias(name)
+            return found if found.dtype == wanted else found.cast(wanted)
+    default = default_of(schema, name)
+    # A map is its JSON text, see `column_type`; other defaults are values of their column.
+    is_map = has_map(avro_field["type"]) and isinstance(default, dict)
+    value = json.dumps(default, sort_keys=True, ensure_ascii=False) if is_map else default
+    return pl.Series(name, [value], dtype=wanted).new_from_index(0, n)

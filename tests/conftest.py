@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.rollup_world",
     "tests.projection_world",
     "tests.store_fixture",
+    "tests.archive_world",
     "tests.demo_world",
     "tests.wire_server",
     "tests.kafka_message",

@@ -1,7 +1,5 @@
 """`hcp migrate`, `hcp query`, `hcp psql` and `hcp backup`: the projected tables at hand."""
 
-import csv
-import json
 import os
 import shutil
 import subprocess
@@ -14,9 +12,8 @@ from typing import Any
 
 import psycopg
 import typer
-from rich.table import Table
 
-from hcp import console, settings
+from hcp import console, row_output, settings
 from projections import migration
 from projections.table import Database
 from projections.tables import tables_of
@@ -79,21 +76,7 @@ def query(
             connection.rollback()
     except psycopg.Error as error:
         raise DatabaseError(f"{database}: {str(error).strip()}") from error
-    if as_json:
-        for row in rows:
-            console.out.print(
-                json.dumps(dict(zip(columns, row, strict=True)), default=str), markup=False, soft_wrap=True
-            )
-    elif as_csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(columns)
-        writer.writerows(rows)
-    else:
-        table = Table(*columns)
-        for row in rows:
-            table.add_row(*("" if value is None else str(value) for value in row))
-        console.out.print(table)
-    console.say(f"{len(rows)} rows")
+    row_output.show(columns, rows, as_json=as_json, as_csv=as_csv)
 
 
 def psql(database: Which = typer.Argument(Which.POSTGRES, help="postgres or metrics.")) -> None:  # noqa: B008

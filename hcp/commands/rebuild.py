@@ -11,9 +11,11 @@ from typing import Self
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from hcp import console, settings
+from hcp import archive_setting, console, settings
 from hcp.commands.worker import WorkerName
+from projections.archive_reader import ArchivedLog
 from projections.rebuild import run
+from projections.rebuild.archive_source import NoArchive
 from projections.rebuild.config import RebuildConfig, Verdict
 from projections.rebuild.filling import StoppedError
 from projections.rebuild.run import ShrinkError
@@ -78,6 +80,7 @@ def _config(config: settings.Settings, table: Table, *, from_scratch: bool, allo
         table=table,
         live_worker=WorkerName.PROJECT_POSTGRES if is_postgres else WorkerName.PROJECT_TIMESCALE,
         neighbours=tables_of(table.database),
+        archive=NoArchive() if config.archive_url is None else ArchivedLog(archive_setting.archive(config)),
         from_scratch=from_scratch,
         allow_shrink=allow_shrink,
     )

@@ -22,10 +22,16 @@ class WorkerName(StrEnum):
     PROJECT_REDIS = "project-redis"
     PROJECT_MONGO = "project-mongo"
     PROJECT_NEO4J = "project-neo4j"
+    ARCHIVE = "archive"
 
 
-def worker(name: WorkerName = typer.Argument(help="Which worker to run.")) -> None:  # noqa: B008
+def worker(
+    name: WorkerName = typer.Argument(help="Which worker to run."),  # noqa: B008
+    topics: str | None = typer.Option(None, help="Topics of the archive worker, comma separated; default all."),
+) -> None:
     """Run one worker; start as many of a kind as you like, Kafka shares the partitions out."""
+    if topics is not None and name is not WorkerName.ARCHIVE:
+        raise typer.BadParameter("only the archive worker takes --topics")
     config = settings.load()
     if name is WorkerName.AGENTS:
         # Faust's worker handles the signals and serves the metrics itself.
@@ -47,6 +53,8 @@ def worker(name: WorkerName = typer.Argument(help="Which worker to run.")) -> No
     signal.signal(signal.SIGINT, request_stop)
     if name is WorkerName.ROLLUP:
         _run_rollup(config, stop)
+    elif name is WorkerName.ARCHIVE:
+        _run_archive(config, topics, stop)
     else:
         _run_projection(name, config, stop)
     console.say(f"{name}: stopped")
@@ -99,6 +107,31 @@ def _run_projection(name: WorkerName, config: settings.Settings, stop: threading
             tables=chosen.tables,
             memory_mb=config.projection_memory_mb,
             dead_letter_limit=config.dead_letter_limit,
+        ),
+        stop,
+    )
+
+
+def _run_archive(config: settings.Settings, topics: str | None, stop: threading.Event) -> None:
+    from hcp import archive_setting  # noqa: PLC0415
+    from projections import worker as projection  # noqa: PLC0415
+    from projections.archive_store import ArchiveStore  # noqa: PLC0415
+    from projections.archive_table import archive_table  # noqa: PLC0415
+    from projections.gathering import GatherPolicy  # noqa: PLC0415
+    from projections.sinks.parquet import ParquetSink  # noqa: PLC0415
+
+    store = ArchiveStore(archive_setting.url(config))
+    projection.run(
+        projection.ProjectionConfig(
+            kafka=config.kafka_client_config(),
+            registry_url=config.schema_registry_url,
+            worker=WorkerName.ARCHIVE,
+            sink=lambda: ParquetSink(store, WorkerName.ARCHIVE, config.archive_file_rows),
+            tables=tuple(archive_table(entry) for entry in archive_setting.chosen(topics)),
+            memory_mb=config.projection_memory_mb,
+            dead_letter_limit=config.dead_letter_limit,
+            gather=GatherPolicy(config.archive_rows, config.archive_age_s),
+            has_log_columns=True,
         ),
         stop,
     )

@@ -1,19 +1,20 @@
 """What a rebuild is asked for, and what it answers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from projections.rebuild.archive_source import ArchiveSource, NoArchive
 from projections.rebuild.checksum import Checksum
 from projections.table import Table
+from schemas.catalog import Topic, topic
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildConfig:
     """What to rebuild. `live_worker` is the worker that writes the table, `neighbours` the other tables that it writes.
 
-    `kafka` has librdkafka names; `topics` gives topics other names, for tests; `archive` is read before Kafka;
+    `kafka` has librdkafka names; `topics` gives topics other names and `catalog` says what they carry, for tests; `archive` is read before Kafka;
     `batch` is how many messages are applied in one transaction.
     """
 
@@ -24,15 +25,16 @@ class RebuildConfig:
     live_worker: str
     neighbours: tuple[Table, ...] = ()
     topics: Mapping[str, str] = field(default_factory=dict)
+    catalog: Callable[[str], Topic] = topic
     archive: ArchiveSource = field(default_factory=NoArchive)
     from_scratch: bool = False
     allow_shrink: bool = False
     batch: int = 20_000
 
     @property
-    def sources(self) -> dict[str, str]:
-        """Kafka's names of the table's topics → those of the catalog."""
-        return {self.topics.get(name, name): name for name in sorted(self.table.sources)}
+    def sources(self) -> dict[str, Topic]:
+        """Kafka's names of the table's topics → those topics of the catalog."""
+        return {self.topics.get(name, name): self.catalog(name) for name in sorted(self.table.sources)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from projections.rebuild.log_range import Bounds, LogRange
 from projections.sink import Claim, Place, Step
 from projections.sinks.postgres import translated
 from projections.writer import write
-from schemas.catalog import topic
+from schemas.catalog import Topic
 from schemas.codec import Codec
 from schemas.columnar import ROW
 from schemas.facility_directory import FacilityDirectory
@@ -114,13 +114,13 @@ class Filling:
     def take_archived(self, archive: ArchiveSource, ends: Mapping[Place, int]) -> None:
         """Applies what an archive has and Kafka has not (any more), of each partition up to its end."""
         for name, source in self._sources.items():
-            for piece in archive.frames(source):
+            for piece in archive.frames(source.name):
                 self._check_stop()
                 place = (name, piece.partition)
                 at, until = self._owned[place].next_offset, min(piece.next_offset, ends[place])
                 if at < until and at < self._oldest[place]:
                     self._apply_archived(place, source, piece.frame, until)
-                    self._progress(f"{self._table.name}: reading the archive of {source}", 0, 0)
+                    self._progress(f"{self._table.name}: reading the archive of {source.name}", 0, 0)
 
     def fill(self, ends: Mapping[Place, int]) -> None:
         """Brings every partition exactly to its end; one that is there or beyond stays.
@@ -219,15 +219,15 @@ class Filling:
         self.events += len(prepared.raw.messages)
         self.refused += len(prepared.dead)
 
-    def _apply_archived(self, place: Place, source: str, frame: pl.DataFrame, until: int) -> None:
+    def _apply_archived(self, place: Place, source: Topic, frame: pl.DataFrame, until: int) -> None:
         claim = self._owned[place]
-        fields = [field["name"] for field in topic(source).schema["fields"]]
+        fields = [field["name"] for field in source.schema["fields"]]
         events = frame.filter(pl.col(OFFSET).is_between(claim.next_offset, until, closed="left")).select(fields)
         steps = {place: Step(claim.next_offset, until, claim.epoch)}
         with translated(), self._connection.transaction():
             offset_store.advance(self._connection, self.worker, steps)
             if not events.is_empty():
-                rows = self._table.sources[source](events.with_row_index(ROW))
+                rows = self._table.sources[source.name](events.with_row_index(ROW))
                 write(self._connection, self._table, rows, self._name)
         self._move(steps)
         self.events += len(events)

@@ -35,6 +35,7 @@ class LogRange:
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 50,
                 "queued.min.messages": 50_000,
+                "fetch.queue.backoff.ms": 5,
                 "log_level": 3,
             }
         )

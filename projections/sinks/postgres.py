@@ -59,7 +59,7 @@ class PostgresSink:
             raise
 
     def _is_overtaken(self, steps: Mapping[Place, Step]) -> bool:
-        with suppress(UnavailableError), _translated(), psycopg.connect(self._dsn, connect_timeout=_CONNECT_S) as now:
+        with suppress(UnavailableError), translated(), psycopg.connect(self._dsn, connect_timeout=_CONNECT_S) as now:
             epochs = offset_store.read_epochs(now, self._worker, steps)
             return any(epochs.get(place, 0) > step.epoch for place, step in steps.items())
         return False
