@@ -7,25 +7,41 @@ from projections.error import TooManyDeadError
 
 
 @dataclass(slots=True)
+class _Batch:
+    events: int
+    dead: int
+
+
+@dataclass(slots=True)
 class DeadLetterLimit:
-    """Counts over about the last `window` events; `ratio` 1 never stops."""
+    """Counts over the newest batches that together hold `window` events or more; `ratio` 1 never stops.
+
+    Until `window` events have come, those still to come count as good: a few bad ones at the start do not stop the
+    worker, and more than the window may hold stop it without waiting for the rest.
+    """
 
     ratio: float
     window: int = 1_000
-    _batches: deque[tuple[int, int]] = field(default_factory=deque)
+    _batches: deque[_Batch] = field(default_factory=deque)
     _events: int = 0
     _dead: int = 0
 
     def observe(self, events: int, dead: int, example: str) -> None:
-        """Takes note of a batch before it is applied. Raises TooManyDeadError, with a bad event's reason."""
-        self._batches.append((events, dead))
+        """Takes note of a batch before it is applied. Raises TooManyDeadError, with a bad event's reason.
+
+        With no events, `dead` are more bad ones found in the newest batch: those that the store refused.
+        """
+        if events == 0 and self._batches:
+            self._batches[-1].dead += dead
+        else:
+            self._batches.append(_Batch(events, dead))
         self._events += events
         self._dead += dead
-        while self._batches and self._events - self._batches[0][0] >= self.window:
-            old_events, old_dead = self._batches.popleft()
-            self._events -= old_events
-            self._dead -= old_dead
-        if self._events >= self.window and self._dead > self.ratio * self._events:
+        while self._events - self._batches[0].events >= self.window:
+            oldest = self._batches.popleft()
+            self._events -= oldest.events
+            self._dead -= oldest.dead
+        if self.ratio < 1 and self._dead > self.ratio * max(self._events, self.window):
             raise TooManyDeadError(
                 f"{self._dead} of the last {self._events} events are bad, more than HCP_DEAD_LETTER_LIMIT={self.ratio} "
                 f"allows; the newest: {example}. Nothing of them is lost: mend the cause, then start the worker again"
