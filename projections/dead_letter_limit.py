@@ -7,12 +7,6 @@ from projections.error import TooManyDeadError
 
 
 @dataclass(slots=True)
-class _Batch:
-    events: int
-    dead: int
-
-
-@dataclass(slots=True)
 class DeadLetterLimit:
     """Counts over the newest batches that together hold `window` events or more; `ratio` 1 never stops.
 
@@ -22,7 +16,7 @@ class DeadLetterLimit:
 
     ratio: float
     window: int = 1_000
-    _batches: deque[_Batch] = field(default_factory=deque)
+    _batches: deque[tuple[int, int]] = field(default_factory=deque)
     _events: int = 0
     _dead: int = 0
 
@@ -31,18 +25,17 @@ class DeadLetterLimit:
 
         With no events, `dead` are more bad ones found in the newest batch: those that the store refused.
         """
-        if events == 0 and self._batches:
-            self._batches[-1].dead += dead
-        else:
-            self._batches.append(_Batch(events, dead))
+        self._batches.append((events, dead))
         self._events += events
         self._dead += dead
-        while self._events - self._batches[0].events >= self.window:
-            oldest = self._batches.popleft()
-            self._events -= oldest.events
-            self._dead -= oldest.dead
+        # What the store refused of a batch stands behind it without events, and so leaves the window with it.
+        while self._events - self._batches[0][0] >= self.window:
+            old_events, old_dead = self._batches.popleft()
+            self._events -= old_events
+            self._dead -= old_dead
         if self.ratio < 1 and self._dead > self.ratio * max(self._events, self.window):
             raise TooManyDeadError(
                 f"{self._dead} of the last {self._events} events are bad, more than HCP_DEAD_LETTER_LIMIT={self.ratio} "
-                f"allows; the newest: {example}. Nothing of them is lost: mend the cause, then start the worker again"
+                f"allows; the newest: {example}. Nothing of them is lost: mend the cause, then start the worker again, "
+                "or set them all aside with HCP_DEAD_LETTER_LIMIT=1"
             )

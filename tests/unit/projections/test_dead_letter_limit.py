@@ -76,5 +76,6 @@ def test_the_message_names_the_numbers_the_setting_and_the_newest_reason() -> No
         DeadLetterLimit(0.25, window=10).observe(20, 6, "price_usd: must be finite")
     assert str(raised.value) == (
         "6 of the last 20 events are bad, more than HCP_DEAD_LETTER_LIMIT=0.25 allows; the newest: price_usd: must be "
-        "finite. Nothing of them is lost: mend the cause, then start the worker again"
+        "finite. Nothing of them is lost: mend the cause, then start the worker again, or set them all aside with "
+        "HCP_DEAD_LETTER_LIMIT=1"
     )
