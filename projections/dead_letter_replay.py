@@ -20,7 +20,6 @@ from projections.batch import TopicReader
 from projections.error import ProjectionError, RefusedError
 from projections.sink import Place, Rows
 from projections.worker import ProjectionConfig
-from schemas.catalog import topic
 from schemas.codec import Codec
 from schemas.columnar import ROW
 from schemas.dead_letter import STAGE_WRITE, DeadLetter, LetterId
@@ -74,7 +73,8 @@ class DeadLetterReplay:
     def __init__(self, config: ProjectionConfig, registry: Registry) -> None:
         self._worker = config.worker
         names = config.topics or {}
-        self._source_of = {names.get(name, name): name for table in config.tables for name in table.sources}
+        wanted = {name for table in config.tables for name in table.sources}
+        self._sources = {names.get(name, name): config.catalog(name) for name in wanted}
         self._tables = config.tables
         sink = config.sink()
         if not isinstance(sink, ReplaySink):
@@ -83,8 +83,8 @@ class DeadLetterReplay:
         self._sink: ReplaySink = sink
         self._facilities = FacilityDirectory(config.kafka, Codec(registry))
         self._readers = {
-            name: TopicReader(topic(source), registry, self._worker, self._known_facilities)
-            for name, source in self._source_of.items()
+            name: TopicReader(source, registry, self._worker, self._known_facilities)
+            for name, source in self._sources.items()
         }
 
     def __enter__(self) -> Self:
@@ -128,7 +128,7 @@ class DeadLetterReplay:
             reject.row: letters[reject.row].again(stage=stage, error=reject.error, reason=reject.reason)
             for stage, reject in checked.refused
         }
-        source = self._source_of[name]
+        source = self._sources[name].name
         rows = [
             Rows(table, name, table.sources[source](checked.frame))
             for table in self._tables
