@@ -13,7 +13,7 @@ from tests.rollup_world import reading
 
 pytestmark = pytest.mark.integration
 
-GOOD = 2_000
+GOOD = 1_000
 UNDECODABLE = ("VALUE_CONVERTER", "UndecodableError")
 AGAINST_RULE = ("TRANSFORMATION", "RuleViolation")
 NUL = ("TASK_PUT", "CharacterNotInRepertoire")
