@@ -20,6 +20,8 @@ def test_every_hcp_command_and_option_named_exists(name: str) -> None:
     for verb, rest in used:
         command = group.get_command(None, verb)  # type: ignore[attr-defined]
         assert command is not None, verb
+        first = (rest.split() or [""])[0]
+        command = getattr(command, "commands", {}).get(first, command)
         options = {option for parameter in command.params for option in parameter.opts}
         for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", rest):
             assert option in options | {"--help"}, f"hcp {verb} {option}"
