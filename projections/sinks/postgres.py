@@ -73,7 +73,7 @@ class PostgresSink:
         with _translated(), self._connection.transaction():
             taken = replay_ledger.take(self._connection, list(letters.values()))
             fresh = [row for row, letter in letters.items() if letter in taken]
-            for part in rows if fresh else ():
+            for part in rows:
                 write(self._connection, part.table, part.frame.filter(pl.col(ROW).is_in(fresh)))
             if is_trial:
                 raise psycopg.Rollback
