@@ -11,6 +11,7 @@ from hcp.dead_letter_log import Entry
 from schemas.dead_letter import DeadLetter
 
 _BYTES_A_LINE = 16
+_BYTES_SHOWN = 1_024
 _PRINTABLE = range(0x20, 0x7F)
 
 
@@ -86,8 +87,10 @@ def whole(entry: Entry, event: str | None) -> str:
         "event",
         f"  {event}" if event is not None else "  none: the bytes are not an event of this topic",
         f"value     {'none' if letter.value is None else f'{len(letter.value)} bytes'}",
-        *(f"  {line}" for line in hexdump(letter.value or b"")),
+        *(f"  {line}" for line in hexdump((letter.value or b"")[:_BYTES_SHOWN])),
     ]
+    if letter.value and len(letter.value) > _BYTES_SHOWN:
+        lines.append(f"  and {len(letter.value) - _BYTES_SHOWN} bytes more: --json has them all")
     return "\n".join(lines)
 
 

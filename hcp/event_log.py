@@ -35,7 +35,8 @@ class EventLog:
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 100,
-                "log_level": 3,
+                # What fails is raised; librdkafka says so again for every try to connect.
+                "log_level": 2,
             }
         )
 

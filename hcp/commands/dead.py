@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from confluent_kafka import KafkaException
 from rich.progress import Progress
 
 from hcp import console, dead_letter_view, settings
 from hcp.commands.worker import WorkerName, projection_config
 from hcp.dead_letter_filter import DeadLetterFilter, parse_place, parse_time
 from hcp.dead_letter_log import DeadLetterLog, Entry, State
+from hcp.event_log import LogError
 from schemas.catalog import TOPICS, Topic, topic
 from schemas.codec import Codec, UndecodableError, to_json
 from schemas.dead_letter import Resolution
@@ -22,6 +24,11 @@ _BATCH = 200
 """Letters that are replayed in one transaction: what Ctrl-C waits for."""
 _REPLAYABLE = frozenset({WorkerName.PROJECT_POSTGRES, WorkerName.PROJECT_TIMESCALE})
 
+_AGAIN = "run the command again once the stack is up (`hcp status`), what was replayed stays so"
+_NOT_REPLAYABLE: dict[str, str] = {
+    WorkerName.ROLLUP: "it has no store, and a window that has been closed stays as it is",
+    WorkerName.AGENTS: "it has no store, and what it would answer with now is late",
+}
 _ADVICE = {
     "refused again": ": they stay open, with one try more",
     "not passed by the worker yet": ": it comes to them by itself once it runs",
@@ -178,7 +185,10 @@ def _replay(config: settings.Settings, log: DeadLetterLog, entries: Sequence[Ent
             of_worker = {entry.letter.id: entry for entry in entries if entry.letter.worker == name}
             with DeadLetterReplay(projection_config(WorkerName(name), config), registry) as replaying:
                 for batch in _batches(list(of_worker.values())):
-                    verdicts = replaying.replay([entry.letter for entry in batch], is_trial=dry_run)
+                    try:
+                        verdicts = replaying.replay([entry.letter for entry in batch], is_trial=dry_run)
+                    except KafkaException as error:
+                        raise LogError(f"the registered facilities cannot be read: {error}; {_AGAIN}") from error
                     outcomes.update(verdict.outcome for verdict in verdicts)
                     refused = [v.letter for v in verdicts if v.outcome is Outcome.REFUSED]
                     done = [v.letter.id for v in verdicts if v.outcome in {Outcome.REPLAYED, Outcome.ALREADY}]
@@ -202,11 +212,11 @@ def _replay(config: settings.Settings, log: DeadLetterLog, entries: Sequence[Ent
 def _say_why_not(entries: Sequence[Entry]) -> int:
     for name, count in sorted(Counter(entry.letter.worker for entry in entries).items()):
         example = next(entry.letter for entry in entries if entry.letter.worker == name)
-        why = "a window that has been closed stays as it is" if name == WorkerName.ROLLUP else "it answers with events"
+        why = _NOT_REPLAYABLE.get(name, "its store can't take them once")
         console.fail(
-            f"{count} letters of {name} are not replayed: it has no store to take them once, and {why}. To send an "
-            f"event to all its consumers anew: `hcp dead show {example.topic} {example.partition}:{example.offset} "
-            f"--event | hcp produce {example.topic}`, then `hcp dead drop`"
+            f"{count} letters of {name} are not replayed: {why}. To send an event to all consumers of its topic anew: "
+            f"`hcp dead show {example.topic} {example.partition}:{example.offset} --event | "
+            f"hcp produce {example.topic}`, then `hcp dead drop`"
         )
     return len(entries)
 
