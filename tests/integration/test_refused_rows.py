@@ -91,7 +91,7 @@ def test_in_a_ledger(postgres_world: ProjectionWorld) -> None:
         (NUL_IN_JSON, replace(audit(-3), details={"a": "\0"})),
         (TOO_LONG, replace(audit(-4), event_id=too_long)),
         # As large as a client sends it by default: with the headers of a letter it is larger.
-        (UNDECODABLE, b"junk" * 249_750),
+        (UNDECODABLE, b"junk" * 249_975),
         (NUL, replace(audit(-5), reason="\0")),
     ]
     events = mixed([*good], [*poison])
