@@ -43,6 +43,7 @@ class _Commands(LazyGroup):
         "simulate": "hcp.commands.simulate:simulate",
         "produce": "hcp.commands.event:produce",
         "tail": "hcp.commands.event:tail",
+        "dead": "hcp.commands.dead:app",
         "worker": "hcp.commands.worker:worker",
         "demo": "hcp.commands.demo:demo",
         "migrate": "hcp.commands.database:migrate",

@@ -35,7 +35,8 @@ class EventLog:
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 100,
-                "log_level": 3,
+                # What fails is raised; librdkafka says so again for every try to connect.
+                "log_level": 2,
             }
         )
 
@@ -51,12 +52,21 @@ class EventLog:
         try:
             starts = self._starts(count if key is None else None)
             self._consumer.assign([start for start, _ in starts])
-            kept = self._until_end({start.partition: end for start, end in starts}, key, count)
+            kept = self._newest_of_each({start.partition: end for start, end in starts}, key, count)
         except KafkaException as error:
-            raise LogError(f"{self._name} cannot be read: {error}; is the stack up (`hcp status`)?") from error
+            raise self._unreadable(error) from error
         # Stable: messages of one partition stay in order of the log.
         kept.sort(key=lambda message: message.timestamp()[1])
         return kept[len(kept) - min(count, len(kept)) :]
+
+    def whole(self) -> Iterator[Message]:
+        """Yields all messages up to the end as it is now, those of one partition in order. Raises LogError."""
+        try:
+            starts = [(start, end) for start, end in self._starts(None) if end > start.offset]
+            self._consumer.assign([start for start, _ in starts])
+            yield from self._until_end({start.partition: end for start, end in starts})
+        except KafkaException as error:
+            raise self._unreadable(error) from error
 
     def following(self, key: str | None) -> Iterator[Message | None]:
         """Yields messages that come after `newest`, None about every tenth of a second without one."""
@@ -65,6 +75,9 @@ class EventLog:
                 if message.error() is None and _has_key(message, key):
                     yield message
             yield None
+
+    def _unreadable(self, error: KafkaException) -> LogError:
+        return LogError(f"{self._name} cannot be read: {error}; is the stack up (`hcp status`)?")
 
     def _starts(self, count: int | None) -> list[tuple[TopicPartition, int]]:
         """Returns where to start in each partition that is not empty, and its end."""
@@ -79,9 +92,15 @@ class EventLog:
             starts.append((TopicPartition(self._name, partition, first), high))
         return starts
 
-    def _until_end(self, ends: dict[int, int], key: str | None, count: int) -> list[Message]:
-        """Returns the last `count` of each partition up to its end as it was when it was asked: a busy log has none."""
+    def _newest_of_each(self, ends: dict[int, int], key: str | None, count: int) -> list[Message]:
         kept: dict[int, deque[Message]] = {partition: deque(maxlen=count) for partition in ends}
+        for message in self._until_end(ends):
+            if _has_key(message, key):
+                kept[message.partition() or 0].append(message)
+        return [message for partition in sorted(kept) for message in kept[partition]]
+
+    def _until_end(self, ends: dict[int, int]) -> Iterator[Message]:
+        """Yields each partition up to its end as it was when it was asked: a busy log has none."""
         left = set(ends)
         idle_s = 0.0
         while left:
@@ -93,12 +112,11 @@ class EventLog:
                 error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
                 if error is not None and error.code() != _PARTITION_EOF:
                     raise KafkaException(error)
-                if error is None and offset < ends[partition] and _has_key(message, key):
-                    kept[partition].append(message)
+                if error is None and offset < ends[partition]:
+                    yield message
                 # The end may be a transaction's marker, which is not a message.
                 if error is not None or offset >= ends[partition] - 1:
                     left.discard(partition)
-        return [message for partition in sorted(kept) for message in kept[partition]]
 
 
 def line(message: Message, topic: Topic, codec: Codec) -> str:

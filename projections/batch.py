@@ -28,6 +28,14 @@ class Accepted:
     payload_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Decoded values: `frame` has the event's columns and `_row`; `refused` is what is not in it, by stage."""
+
+    frame: pl.DataFrame
+    refused: tuple[tuple[str, Reject], ...]
+
+
 class TopicReader:
     """Decodes and checks the batches of one topic."""
 
@@ -40,14 +48,20 @@ class TopicReader:
     def read(self, messages: Sequence[Message]) -> Accepted:
         """Returns what of the messages may be written. Raises RegistryUnavailableError and KafkaException."""
         values = list(map(Message.value, messages))
+        checked = self.check(values)
+        dead = [self._dead(messages[reject.row], stage, reject) for stage, reject in checked.refused]
+        dead.sort(key=lambda letter: (letter.partition, letter.offset))
+        return Accepted(checked.frame, tuple(dead), sum(map(len, filter(None, values))))
+
+    def check(self, values: Sequence[bytes | None]) -> Checked:
+        """Returns what of the values may be written. Raises RegistryUnavailableError and KafkaException."""
         decoded = self._decoder.decode(values)
         broken = violations(self.topic.event_class, decoded.frame)
         frame = accepted(decoded.frame, broken)
         unknown = self._unknown(frame)
-        dead = [self._dead(messages[reject.row], STAGE_DECODE, reject) for reject in decoded.rejects]
-        dead += [self._dead(messages[reject.row], STAGE_RULE, reject) for reject in (*broken, *unknown)]
-        dead.sort(key=lambda letter: (letter.partition, letter.offset))
-        return Accepted(accepted(frame, unknown), tuple(dead), sum(map(len, filter(None, values))))
+        refused = [(STAGE_DECODE, reject) for reject in decoded.rejects]
+        refused += [(STAGE_RULE, reject) for reject in (*broken, *unknown)]
+        return Checked(accepted(frame, unknown), tuple(refused))
 
     def _unknown(self, frame: pl.DataFrame) -> tuple[Reject, ...]:
         field = REFERENCES.get(self.topic.event_class)

@@ -14,7 +14,7 @@ from projections.raw_batch import RawBatch
 from projections.sink import Rows
 from projections.table import Table
 from schemas.catalog import Topic
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import STAGE_WRITE, DeadLetter
 from schemas.registry import Registry
 
 
@@ -89,4 +89,4 @@ def _event_times(frame: pl.DataFrame, field: str) -> EventTimes:
 
 def of_refused(message: Message, worker: str, error: str, reason: str) -> DeadLetter:
     """Returns the dead letter of a message whose rows the store refused."""
-    return DeadLetter.of(message, worker=worker, stage="TASK_PUT", error=error, reason=reason)
+    return DeadLetter.of(message, worker=worker, stage=STAGE_WRITE, error=error, reason=reason)

@@ -20,7 +20,7 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from projections.batch_size import BatchPolicy, BatchSize
 from projections.dead_letter_limit import DeadLetterLimit
@@ -31,8 +31,9 @@ from projections.preparation import Preparation, Prepared, of_refused
 from projections.raw_batch import RawBatch
 from projections.sink import Claim, Place
 from schemas import metric
+from schemas.catalog import DEAD_LETTER_MAX_BYTES
 from schemas.codec import Codec
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import DeadLetter, LetterId
 from schemas.facility_directory import FacilityDirectory
 from schemas.registry import Registry
 
@@ -69,11 +70,21 @@ class ProjectionSession:
         self._owned: dict[Place, Claim] = {}
         self._applied: dict[Place, int] = {}
         self._pace_ms: dict[str, float] = {}
+        self._buried: set[LetterId] = set()
+        self._lost_letter: KafkaError | None = None
         self._failure: Exception | None = None
         self._is_paused = False
         self._shown_at = 0.0
         self._producer = Producer(
-            {**config.kafka, "enable.idempotence": True, "compression.type": "lz4", "logger": log}
+            {
+                **config.kafka,
+                "enable.idempotence": True,
+                "compression.type": "lz4",
+                "message.max.bytes": DEAD_LETTER_MAX_BYTES,
+                "delivery.report.only.error": True,
+                "on_delivery": self._not_delivered,
+                "logger": log,
+            }
         )
         self._consumer = Consumer(
             {
@@ -163,6 +174,7 @@ class ProjectionSession:
         began = time.monotonic()
         example = prepared.dead[-1].reason if prepared.dead else ""
         self._limit.observe(len(prepared.raw.messages), len(prepared.dead), example)
+        self._buried.clear()
         try:
             self._write(prepared)
         except RefusedError as refusal:
@@ -204,6 +216,10 @@ class ProjectionSession:
             metric.DEAD_LETTERS.labels(self._worker, letter.topic, letter.stage).inc()
 
     def _bury(self, dead: Collection[DeadLetter]) -> None:
+        # A batch that is divided comes by here again with the same letters.
+        dead = [letter for letter in dead if letter.id not in self._buried]
+        if not dead:
+            return
         for letter in dead:
             while True:
                 try:
@@ -212,8 +228,14 @@ class ProjectionSession:
                     self._producer.poll(0.1)
                 else:
                     break
-        if dead and self._producer.flush(_REQUEST_S) > 0:
-            raise UnavailableError("dead letters are not acknowledged by the broker")
+        if self._producer.flush(_REQUEST_S) > 0 or self._lost_letter is not None:
+            why = self._lost_letter.str() if self._lost_letter is not None else "no answer"
+            raise UnavailableError(f"dead letters are not acknowledged by the broker: {why}")
+        self._buried.update(letter.id for letter in dead)
+
+    def _not_delivered(self, error: KafkaError | None, _message: Message) -> None:
+        # `flush` only says that nothing is on its way any more, not that it arrived.
+        self._lost_letter = error or self._lost_letter
 
     def _show_lag(self) -> None:
         self._shown_at = time.monotonic()

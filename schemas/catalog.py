@@ -15,6 +15,8 @@ from schemas import events
 AVRO_DIR = Path(__file__).with_name("avro")
 DAY_MS = 24 * 3600 * 1000
 FOREVER_MS = -1
+DEAD_LETTER_MAX_BYTES = 2 * 2**20
+"""Of a dead-letter topic's messages: an event of the largest size that Kafka takes by default (1 MiB), and why."""
 
 
 class Compatibility(StrEnum):

@@ -112,7 +112,8 @@ class RecordReader:
         """See Reader."""
         records: list[dict[str, Any]] = []
         for value in values:
-            if not value.startswith(self._header):
+            # A message without value, as on a compacted topic, is not an event either.
+            if not value or not value.startswith(self._header):
                 return None
             stream = io.BytesIO(value[HEADER_BYTES:])
             try:

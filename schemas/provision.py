@@ -6,7 +6,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from schemas.catalog import DAY_MS, TOPICS, Topic
+from schemas.catalog import DAY_MS, DEAD_LETTER_MAX_BYTES, TOPICS, Topic
 from schemas.registry import Incompatibility, Registry
 
 _TIMEOUT_S = 30.0
@@ -23,7 +23,11 @@ def create_topics(kafka: Mapping[str, Any], replication_factor: int = 1, topics:
     """
     wanted: dict[str, NewTopic] = {}
     for topic in topics:
-        dead = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
+        dead = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(30 * DAY_MS),
+            "max.message.bytes": str(DEAD_LETTER_MAX_BYTES),
+        }
         wanted[topic.name] = NewTopic(topic.name, topic.partitions, replication_factor, config=topic.config)
         wanted[topic.dead_letter_topic] = NewTopic(topic.dead_letter_topic, 1, replication_factor, config=dead)
     admin = AdminClient(dict(kafka))

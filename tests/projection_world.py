@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,19 @@ class ProjectionWorld:
 
     def __post_init__(self) -> None:
         self._producer = Producer({"bootstrap.servers": self.stack.kafka, "linger.ms": 20})
+
+    @property
+    def config(self) -> ProjectionConfig:
+        """How the worker runs."""
+        topics = {name: entry.name for name, entry in self.topics.items()}
+        return _config(
+            self.stack.kafka,
+            self.stack.registry_url,
+            dsn=self.dsn,
+            database=Database(self.database),
+            group_id=self.group_id,
+            topics=topics,
+        )
 
     def start(self, sleep: str = "") -> None:
         """Starts a worker process; `sleep` names the moment at which it will fall asleep, see `tests.sleepy_sink`."""
@@ -102,6 +115,11 @@ class ProjectionWorld:
         with psycopg.connect(self.dsn, autocommit=True, connect_timeout=10) as connection:
             return connection.execute(statement.encode()).fetchall()
 
+    def execute(self, statement: str) -> None:
+        """Runs a statement without rows."""
+        with psycopg.connect(self.dsn, autocommit=True, connect_timeout=10) as connection:
+            connection.execute(statement.encode())
+
     def await_rows(self, statement: str, until: Callable[[list[Any]], bool], deadline_s: float = 60.0) -> list[Any]:
         """Asks again until the condition holds; the database may be away meanwhile."""
         deadline = time.monotonic() + deadline_s
@@ -140,15 +158,23 @@ def _world(
 
 
 @pytest.fixture
-def postgres_world(stack: RunningStack, topic_name: Callable[[str], str], tmp_path: Path) -> Iterator[ProjectionWorld]:
-    """A migrated Postgres database of its own."""
+def postgres_database(stack: RunningStack, topic_name: Callable[[str], str]) -> str:
+    """DSN of a migrated Postgres database of its own."""
     name = topic_name("db").replace(".", "_")
     with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     dsn = stack.postgres_dsn.rpartition("/")[0] + f"/{name}"
     with psycopg.connect(dsn, autocommit=True) as connection:
         migration.migrate(connection, migration.migrations(Database.POSTGRES))
-    yield from _world(stack, topic_name, tmp_path / "worker.log", Database.POSTGRES, dsn)
+    return dsn
+
+
+@pytest.fixture
+def postgres_world(
+    stack: RunningStack, topic_name: Callable[[str], str], tmp_path: Path, postgres_database: str
+) -> Iterator[ProjectionWorld]:
+    """A migrated Postgres database of its own."""
+    yield from _world(stack, topic_name, tmp_path / "worker.log", Database.POSTGRES, postgres_database)
 
 
 @pytest.fixture
@@ -164,21 +190,24 @@ def _main() -> None:
     topics = dict(pair.split("=") for pair in renamed)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    tables = tuple(table for table in tables_of(Database(database)) if set(table.sources) & set(topics))
+    run(_config(kafka, registry_url, dsn=dsn, database=Database(database), group_id=group_id, topics=topics), stop)
+
+
+def _config(
+    kafka: str, registry_url: str, *, dsn: str, database: Database, group_id: str, topics: Mapping[str, str]
+) -> ProjectionConfig:
     used = tuple(
         replace(table, sources={name: rows for name, rows in table.sources.items() if name in topics})
-        for table in tables
+        for table in tables_of(database)
+        if set(table.sources) & set(topics)
     )
-    run(
-        ProjectionConfig(
-            kafka={"bootstrap.servers": kafka},
-            registry_url=registry_url,
-            worker=group_id,
-            sink=lambda: sleepy_sink.opened(dsn, group_id),
-            tables=used,
-            topics=topics,
-        ),
-        stop,
+    return ProjectionConfig(
+        kafka={"bootstrap.servers": kafka},
+        registry_url=registry_url,
+        worker=group_id,
+        sink=lambda: sleepy_sink.opened(dsn, group_id),
+        tables=used,
+        topics=topics,
     )
 
 

@@ -5,11 +5,15 @@ import signal
 import threading
 from enum import StrEnum
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import typer
 
 from hcp import console, settings
 from schemas import metric
+
+if TYPE_CHECKING:
+    from projections.worker import ProjectionConfig
 
 
 class WorkerName(StrEnum):
@@ -94,21 +98,25 @@ def _run_rollup(config: settings.Settings, stop: threading.Event) -> None:
 
 
 def _run_projection(name: WorkerName, config: settings.Settings, stop: threading.Event) -> None:
-    from hcp import store  # noqa: PLC0415
     from projections import worker as projection  # noqa: PLC0415
 
+    projection.run(projection_config(name, config), stop)
+
+
+def projection_config(name: WorkerName, config: settings.Settings) -> "ProjectionConfig":
+    """Returns how a projection worker of that name runs, and what its dead letters are replayed with."""
+    from hcp import store  # noqa: PLC0415
+    from projections.worker import ProjectionConfig  # noqa: PLC0415
+
     chosen = store.of(name.removeprefix("project-"), config)
-    projection.run(
-        projection.ProjectionConfig(
-            kafka=config.kafka_client_config(),
-            registry_url=config.schema_registry_url,
-            worker=name,
-            sink=lambda: chosen.open(name),
-            tables=chosen.tables,
-            memory_mb=config.projection_memory_mb,
-            dead_letter_limit=config.dead_letter_limit,
-        ),
-        stop,
+    return ProjectionConfig(
+        kafka=config.kafka_client_config(),
+        registry_url=config.schema_registry_url,
+        worker=name,
+        sink=lambda: chosen.open(name),
+        tables=chosen.tables,
+        memory_mb=config.projection_memory_mb,
+        dead_letter_limit=config.dead_letter_limit,
     )
 
 

@@ -4,15 +4,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
+import polars as pl
 import psycopg
 from psycopg import errors
 
-from projections import offset_store
+from projections import offset_store, replay_ledger
 from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
 from projections.offset_store import Connection
 from projections.sink import Claim, Place, Rows, Step
 from projections.writer import write
 from schemas import metric
+from schemas.columnar import ROW
+from schemas.dead_letter import LetterId
 
 _CONNECT_S = 10
 _SESSION = "-c idle_in_transaction_session_timeout=60s"
@@ -78,6 +81,22 @@ class PostgresSink:
             metric.COMMIT_SECONDS.labels(self._worker).observe(time.monotonic() - wrote)
         return written
 
+    def next_offsets(self, places: Sequence[Place]) -> dict[Place, int]:
+        """See ReplaySink."""
+        with translated():
+            return offset_store.read(self._connection, self._worker, places)
+
+    def replay(self, rows: Sequence[Rows], letters: Mapping[int, LetterId], *, is_trial: bool) -> set[LetterId]:
+        """See ReplaySink. The ledger goes first: a letter that is in it adds no row."""
+        with translated(), self._connection.transaction():
+            taken = replay_ledger.take(self._connection, list(letters.values()))
+            fresh = [row for row, letter in letters.items() if letter in taken]
+            for part in rows:
+                write(self._connection, part.table, part.frame.filter(pl.col(ROW).is_in(fresh)))
+            if is_trial:
+                raise psycopg.Rollback
+        return taken
+
     def close(self) -> None:
         """See Sink."""
         with suppress(psycopg.Error):
@@ -91,7 +110,8 @@ def translated() -> Iterator[None]:
         yield
     except (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeMismatch) as error:
         raise ProjectionError(f"{_first_line(error)}: the database is behind the code: run `hcp migrate`") from error
-    except (psycopg.DataError, psycopg.IntegrityError) as error:
+    except (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded) as error:
+        # The last is a value that no index can hold; the driver has it among the operational errors.
         raise RefusedError(type(error).__name__, _first_line(error)) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise UnavailableError(_first_line(error)) from error

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 
 from schemas import metric
-from schemas.catalog import Topic
+from schemas.catalog import DEAD_LETTER_MAX_BYTES, Topic
 from schemas.codec import Codec
 from schemas.dead_letter import DeadLetter
 from streams.agents.error import ConfigurationError, FencedError, LogUnavailableError
@@ -35,7 +35,9 @@ class EventLog:
     async def start(self) -> None:
         """Connects and fences off a predecessor. Raises LogUnavailableError."""
         # Made here, because the client binds itself to the running loop.
-        self._producer = AIOKafkaProducer(**self._settings, transaction_timeout_ms=30_000, acks="all")
+        self._producer = AIOKafkaProducer(
+            **self._settings, transaction_timeout_ms=30_000, acks="all", max_request_size=DEAD_LETTER_MAX_BYTES
+        )
         try:
             await self._producer.start()
         except KafkaError as error:

@@ -50,6 +50,7 @@ class RawMessage:
             stage=stage,
             error=error,
             reason=reason,
+            timestamp_ms=round(self.ingested_at_s * 1000),
         )
 
 

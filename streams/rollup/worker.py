@@ -22,7 +22,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas import metric
-from schemas.catalog import Topic, topic
+from schemas.catalog import DEAD_LETTER_MAX_BYTES, Topic, topic
 from schemas.codec import Codec
 from schemas.columnar import ColumnarDecoder
 from schemas.dead_letter import DeadLetter
@@ -130,6 +130,7 @@ class RollupSession:
                 "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
                 "linger.ms": 5,
                 "compression.type": "lz4",
+                "message.max.bytes": DEAD_LETTER_MAX_BYTES,
                 "logger": log,
             }
         )

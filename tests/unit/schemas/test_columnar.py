@@ -132,6 +132,15 @@ def test_a_batch_decodes_as_its_messages_do_one_by_one(entry: Topic, data: st.Da
     assert ColumnarDecoder(entry, registry).decode(values).rejects == ()
 
 
+@pytest.mark.parametrize("entry", TOPICS, ids=lambda entry: entry.name)
+@settings(max_examples=3)
+@given(data=st.data())
+def test_a_message_without_value_between_events_costs_only_itself(entry: Topic, data: st.DataObject) -> None:
+    registry = registry_of(entry)
+    value = Codec(registry).encode(entry, data.draw(events_of(entry)))
+    assert_as_one_by_one(entry, registry, [value, None, value])
+
+
 @st.composite
 def corrupted(draw: st.DrawFn) -> bytes | None:
     """A reading that met with an accident; some come out of it unhurt."""
