@@ -124,11 +124,20 @@ def test_appended_rows_are_neither_lost_nor_doubled_however_often_the_table_is_s
             sent[0] += 1
         world.flush()
 
+    moved = f"SELECT sum(next_offset)::int FROM projection_offsets WHERE worker = '{world.group_id}'"
+
+    def let_the_worker_move(step: str, _done: int, _total: int) -> None:
+        if step.endswith("reading the rebuilt table"):
+            ((before,),) = world.query(moved)
+            world.await_rows(moved, lambda rows: rows[0][0] > before)
+
     with worker(world, PROBE), ThreadPoolExecutor(1) as pool:
         sending = pool.submit(send)
         try:
+            world.await_rows(moved, lambda rows: rows[0][0])
             for _ in range(4):
-                rebuilt(world, PROBE)
+                # So that there is always a rest for the transaction that swaps.
+                rebuild(config(world, PROBE), threading.Event(), let_the_worker_move)
         finally:
             stop.set()
         sending.result(30)
