@@ -66,6 +66,7 @@ def verified(world: ProjectionWorld, table: Table, **changes: Any) -> Verdict:
 def worker(world: ProjectionWorld, table: Table) -> Iterator[None]:
     """The worker that writes the table, in a thread."""
     stop = threading.Event()
+    world.output.touch()
     wanted = ProjectionConfig(
         kafka={"bootstrap.servers": world.stack.kafka},
         registry_url=world.stack.registry_url,
