@@ -9,6 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +19,20 @@ import psycopg
 
 from projections.rebuild.config import RebuildConfig, Rebuilt, Verdict
 from projections.rebuild.run import rebuild, verify
-from projections.table import Table
-from projections.tables import TABLES
+from projections.sinks.postgres import PostgresSink
+from projections.table import Database, Mode, Table
+from projections.tables import TABLES, columns
+from projections.worker import ProjectionConfig, run
 from tests.projection_world import ROOT, ProjectionWorld
+
+PROBE = Table(
+    name="rebuild_probe",
+    database=Database.TIMESCALE,
+    mode=Mode.APPEND,
+    sources={"telemetry.asic": columns("observed_at", "device_id", "power_w")},
+    columns={"observed_at": "timestamptz", "device_id": "text", "power_w": "double precision"},
+)
+"""Appends, so a row that comes twice is there twice."""
 
 
 def config(world: ProjectionWorld, table: Table, **changes: Any) -> RebuildConfig:
@@ -46,6 +60,28 @@ def rebuilt(world: ProjectionWorld, table: Table, **changes: Any) -> Rebuilt:
 def verified(world: ProjectionWorld, table: Table, **changes: Any) -> Verdict:
     """Verifies to the end."""
     return verify(config(world, table, **changes), threading.Event(), quiet)
+
+
+@contextmanager
+def worker(world: ProjectionWorld, table: Table) -> Iterator[None]:
+    """The worker that writes the table, in a thread."""
+    stop = threading.Event()
+    world.output.touch()
+    wanted = ProjectionConfig(
+        kafka={"bootstrap.servers": world.stack.kafka},
+        registry_url=world.stack.registry_url,
+        worker=world.group_id,
+        sink=lambda: PostgresSink(world.dsn, world.group_id),
+        tables=(table,),
+        topics={name: entry.name for name, entry in world.topics.items()},
+    )
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(run, wanted, stop)
+        try:
+            yield
+        finally:
+            stop.set()
+            done.result(60)
 
 
 def killed_rebuild(world: ProjectionWorld, table: Table) -> int:

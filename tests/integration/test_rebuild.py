@@ -32,7 +32,8 @@ from schemas.events import WorkloadState
 from schemas.registry import Registry
 from tests.integration.test_projections import audit, transition
 from tests.projection_world import ROOT, ProjectionWorld
-from tests.rebuild_world import config, killed_rebuild, quiet, rebuilt, verified
+from tests.rebuild_world import PROBE, config, killed_rebuild, quiet, rebuilt, verified, worker
+from tests.rollup_world import reading
 
 pytestmark = pytest.mark.integration
 
@@ -109,6 +110,40 @@ def test_a_table_is_swapped_under_its_worker_and_keeps_all_that_hangs_on_it(post
     assert verdict.is_equal
     assert verdict.served.rows == 300
     assert world.query("SELECT relname FROM pg_class WHERE relname ~ '__(next|old)'") == []
+
+
+def test_appended_rows_are_neither_lost_nor_doubled_however_often_the_table_is_swapped(
+    postgres_world: ProjectionWorld,
+) -> None:
+    world, sent, stop = postgres_world, [0], threading.Event()
+    execute(world, "CREATE TABLE rebuild_probe (observed_at timestamptz, device_id text, power_w double precision)")
+
+    def send() -> None:
+        while not stop.wait(0.001):
+            world.send_event("telemetry.asic", reading(sent[0], power_w=float(sent[0])), sent[0] % 4)
+            sent[0] += 1
+        world.flush()
+
+    moved = f"SELECT sum(next_offset)::int FROM projection_offsets WHERE worker = '{world.group_id}'"
+
+    def let_the_worker_move(step: str, _done: int, _total: int) -> None:
+        if step.endswith("reading the rebuilt table"):
+            ((before,),) = world.query(moved)
+            world.await_rows(moved, lambda rows: rows[0][0] > before)
+
+    with worker(world, PROBE), ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send)
+        try:
+            world.await_rows(moved, lambda rows: rows[0][0])
+            for _ in range(4):
+                # So that there is always a rest for the transaction that swaps.
+                rebuild(config(world, PROBE), threading.Event(), let_the_worker_move)
+        finally:
+            stop.set()
+        sending.result(30)
+        world.await_rows("SELECT count(*) FROM rebuild_probe", lambda rows: rows[0][0] >= sent[0])
+    total = "SELECT count(*), count(DISTINCT power_w), max(power_w)::int FROM rebuild_probe"
+    assert world.query(total) == [(sent[0], sent[0], sent[0] - 1)]
 
 
 COUNT = "SELECT count(*) FROM audit_logs"

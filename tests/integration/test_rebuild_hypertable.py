@@ -6,7 +6,6 @@ The database is shared by the session, so the hypertable is one of this module's
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,23 +16,12 @@ import pytest
 from projections.error import FencedError
 from projections.rebuild.filling import StoppedError
 from projections.rebuild.run import rebuild
-from projections.sinks.postgres import PostgresSink
-from projections.table import Database, Mode, Table
-from projections.tables import columns
-from projections.worker import ProjectionConfig, run
 from tests.projection_world import ProjectionWorld
-from tests.rebuild_world import config, quiet, rebuilt, verified
+from tests.rebuild_world import PROBE, config, quiet, rebuilt, verified, worker
 from tests.rollup_world import reading
 
 pytestmark = pytest.mark.integration
 
-PROBE = Table(
-    name="rebuild_probe",
-    database=Database.TIMESCALE,
-    mode=Mode.APPEND,
-    sources={"telemetry.asic": columns("observed_at", "device_id", "power_w")},
-    columns={"observed_at": "timestamptz", "device_id": "text", "power_w": "double precision"},
-)
 MAKE = """
     CREATE TABLE rebuild_probe (
         observed_at timestamptz NOT NULL, device_id text NOT NULL, power_w double precision NOT NULL
@@ -99,27 +87,6 @@ def probe(timescale_world: ProjectionWorld) -> Iterator[ProjectionWorld]:
     execute(timescale_world, DROP)
 
 
-@contextmanager
-def worker(world: ProjectionWorld) -> Iterator[None]:
-    """The live worker of the hypertable, in a thread."""
-    stop = threading.Event()
-    wanted = ProjectionConfig(
-        kafka={"bootstrap.servers": world.stack.kafka},
-        registry_url=world.stack.registry_url,
-        worker=world.group_id,
-        sink=lambda: PostgresSink(world.dsn, world.group_id),
-        tables=(PROBE,),
-        topics={name: entry.name for name, entry in world.topics.items()},
-    )
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(run, wanted, stop)
-        try:
-            yield
-        finally:
-            stop.set()
-            done.result(60)
-
-
 def send(world: ProjectionWorld, first: int, count: int) -> None:
     """Readings a minute apart, from six hours ago on, each of as many watts as its number."""
     for number in range(first, first + count):
@@ -138,7 +105,7 @@ TOTAL = "SELECT count(*), sum(power_w) FROM rebuild_probe"
 def test_a_hypertable_is_swapped_under_its_worker_with_aggregates_and_policies_intact(probe: ProjectionWorld) -> None:
     send(probe, 0, 300)
     probe.flush()
-    with worker(probe):
+    with worker(probe, PROBE):
         probe.await_rows(TOTAL, lambda rows: rows == [(300, 299 * 150.0)])
         # What is not what the log says: a forged reading, in the table and in both aggregates, and compressed.
         execute(probe, f"UPDATE rebuild_probe SET power_w = 1e6 WHERE observed_at = '{HOUR - timedelta(hours=6)}'")
