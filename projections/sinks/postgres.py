@@ -109,7 +109,9 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (errors.UndefinedTable, errors.UndefinedColumn, errors.DatatypeMismatch) as error:
-        raise ProjectionError(f"{_first_line(error)}: the database is behind the code: run `hcp migrate`") from error
+        raise ProjectionError(
+            f"{_first_line(error)}: the database is behind the code: run `hcp projections apply`"
+        ) from error
     except (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded) as error:
         # The last is a value that no index can hold; the driver has it among the operational errors.
         raise RefusedError(type(error).__name__, _first_line(error)) from error

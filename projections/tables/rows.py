@@ -1,7 +1,5 @@
 """Frame functions of several tables, and the names of the SQL types."""
 
-import json
-
 import polars as pl
 
 from projections.table import FrameFunction
@@ -25,6 +23,7 @@ def one_row_each(frame: pl.DataFrame, field: str) -> pl.DataFrame:
 
 
 def json_text(column: pl.Series) -> pl.Series:
-    """Returns each value as JSON."""
-    texts = [json.dumps(value, ensure_ascii=False) for value in column.to_list()]
-    return pl.Series(column.name, texts, dtype=pl.String)
+    """Returns each value (a list, a record, a number, a text) as JSON, null as `null`, NaN too."""
+    # Polars encodes records; the value is taken out of one that has nothing else.
+    encoded = column.to_frame("v").select(pl.struct("v").struct.json_encode()).to_series()
+    return encoded.str.strip_prefix('{"v":').str.strip_suffix("}").alias(column.name)
