@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     archive_file_rows: int = Field(
         1_000_000,
         gt=0,
-        description="Rows up to which small files of the archive are merged; a merge has up to twice as many in memory.",
+        description="Rows up to which small files of the archive are merged; a merge may hold twice as many.",
     )
     seed: int = Field(1, description="Seed of the simulators.")
 
