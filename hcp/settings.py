@@ -74,7 +74,9 @@ class Settings(BaseSettings):
     archive_rows: int = Field(500_000, gt=0, description="Events that make the archive worker write a batch.")
     archive_age_s: float = Field(60, gt=0, description="How long an event may wait for its batch, s.")
     archive_file_rows: int = Field(
-        1_000_000, gt=0, description="Rows up to which small files of the archive are merged into larger ones."
+        1_000_000,
+        gt=0,
+        description="Rows up to which small files of the archive are merged; a merge may hold twice as many.",
     )
     seed: int = Field(1, description="Seed of the simulators.")
 

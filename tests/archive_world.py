@@ -42,7 +42,7 @@ class ArchiveWorld:
     rows: int = 20
     age_s: float = 0.1
     file_rows: int = 400
-    process: subprocess.Popen[bytes] | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _groups: Iterator[int] = field(default_factory=count)
 
     @property
@@ -58,12 +58,11 @@ class ArchiveWorld:
         arguments = [stack.kafka, stack.registry_url, self.url, group, self.rows, self.age_s, self.file_rows, *renamed]
         with self.output.open("ab") as out:
             command = [sys.executable, "-m", "tests.archive_world", *map(str, arguments)]
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT)
+            self.processes.append(subprocess.Popen(command, stdout=out, stderr=out, cwd=ROOT))
 
     def end(self, how: signal.Signals) -> int:
-        """Ends the worker process and returns its exit status."""
-        assert self.process is not None
-        process, self.process = self.process, None
+        """Ends the oldest worker process and returns its exit status."""
+        process = self.processes.pop(0)
         process.send_signal(how)
         return process.wait(30)
 
@@ -95,7 +94,7 @@ def archive_world(postgres_world: ProjectionWorld, tmp_path: Path) -> Iterator[A
     """An empty archive in a folder."""
     found = ArchiveWorld(postgres_world, f"file://{tmp_path / 'archive'}", tmp_path / "archive.log")
     yield found
-    if found.process is not None:
+    while found.processes:
         found.end(signal.SIGKILL)
 
 

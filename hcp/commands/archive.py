@@ -57,7 +57,7 @@ def list_(
         table = Table(*names, "offsets by partition")
         for line in lines:
             offsets = ", ".join(f"{partition}: {first}-{to}" for partition, (first, to) in line["offsets"].items())
-            table.add_row(*(str(line[name] or "") for name in names), offsets)
+            table.add_row(*("" if line[name] is None else str(line[name]) for name in names), offsets)
         console.out.print(table)
     console.say(f"{len(by_topic)} topics in {archive.store.address('')}")
 

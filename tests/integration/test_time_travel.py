@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+import psycopg
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -18,7 +20,7 @@ from projections.archive_store import ArchiveStore
 from projections.error import UnavailableError
 from projections.log_reader import LogReader, LogReadError
 from projections.state import AtOffsets, AtTime, Moment, StateError
-from projections.tables import AUDIT_LOGS, WORKLOADS
+from projections.tables import AUDIT_LOGS, PRICE_DATA, WORKLOADS
 from projections.time_travel import Past
 from schemas.events import WorkloadState, WorkloadTransition
 from tests.agents_world import World
@@ -152,6 +154,19 @@ def test_a_state_is_kept_in_a_schema_of_its_own(postgres_world: ProjectionWorld)
             time_travel.keep(world.dsn, WORKLOADS, None, schema)
     with pytest.raises(UnavailableError, match=r"state_then\.workloads can't be written"):
         time_travel.keep("postgresql://nobody@127.0.0.1:1/none", WORKLOADS, None, "state_then")
+
+
+def test_a_state_is_kept_in_timescale_too(timescale_world: ProjectionWorld) -> None:
+    world = timescale_world
+    row = (at(1), "BTC-USD", "TICK", 100_000.0, at(1), an_id("travel", "tick"))
+    schema = dict.fromkeys(("observed_at", "valid_from"), pl.Datetime("ms", "UTC"))
+    ticks = pl.DataFrame([row], schema=list(PRICE_DATA.columns), schema_overrides=schema, orient="row")
+    try:
+        time_travel.keep(world.dsn, PRICE_DATA, ticks, "state_travel")
+        assert world.query("SELECT * FROM state_travel.price_data") == [row]
+    finally:
+        with psycopg.connect(world.dsn, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA IF EXISTS state_travel CASCADE")
 
 
 @pytest.fixture
