@@ -4,7 +4,7 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, LiteralString
 from zoneinfo import ZoneInfo
 
@@ -26,9 +26,9 @@ from projections.tables import AUDIT_LOGS, WORKLOADS
 from schemas.catalog import topic
 from schemas.column_type import column_types
 from schemas.columnar import ROW
-from schemas.events import AuditEvent, AuditOutcome, WorkloadState, WorkloadTransition
+from schemas.events import AuditEvent, WorkloadState, WorkloadTransition
 from tests.running_stack import RunningStack
-from tests.streams_event import an_id, at
+from tests.streams_event import at, audit, transition
 
 Seen = dict[str, tuple[str, int]]
 """Workload → state and version."""
@@ -227,43 +227,19 @@ class Neo4jStore(ExtraStore):
             return [tuple(record.values()) for record in driver.execute_query(statement, parameters).records]
 
 
-def transition(workload_id: str, version: int = 1, state: str = "QUEUED", **changes: Any) -> WorkloadTransition:
+def workload_step(workload_id: str, version: int = 1, state: str = "QUEUED", **changes: Any) -> WorkloadTransition:
     """A step of a workload that is placed nowhere."""
-    found = WorkloadTransition(
-        event_id=an_id("transition", workload_id, version, state),
-        workload_id=workload_id,
-        version=version,
-        to_state=WorkloadState(state),
-        occurred_at=at(version),
-        customer_id="acme",
-        gpus=8,
-        duration_s=3600,
-        progress_s=0,
-        priority=1,
-        requested_at=at(0),
-        price_usd_gpu_hour=2.5,
-        reason="test",
-    )
-    return replace(found, **changes)
+    return transition(version, WorkloadState(state), workload_id, **changes)
 
 
 def refused_transition(workload_id: str) -> WorkloadTransition:
     """A step that a store refuses, once told to."""
-    return transition(workload_id, deadline=_REFUSED_DEADLINE)
+    return workload_step(workload_id, deadline=_REFUSED_DEADLINE)
 
 
-def audit(event_id: str, actor: str = "acme") -> AuditEvent:
+def audited(event_id: str, actor: str = "acme") -> AuditEvent:
     """An audit event."""
-    return AuditEvent(
-        event_id=event_id,
-        actor=actor,
-        action="cancel",
-        subject="workload/wl-1",
-        occurred_at=at(0),
-        outcome=AuditOutcome.REFUSED,
-        reason="it has ended",
-        details={"a": "1"},
-    )
+    return audit(event_id=event_id, actor=actor)
 
 
 def workload_rows(*events: WorkloadTransition) -> Rows:

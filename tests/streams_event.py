@@ -199,3 +199,43 @@ def report(
     """A report of the site's scheduler, or a cancellation."""
     found = submit(workload_id, seconds, action=action, gpus=0, duration_s=0)
     return replace(found, **changes)
+
+
+def transition(
+    version: int = 1,
+    to_state: e.WorkloadState = e.WorkloadState.QUEUED,
+    workload_id: str = "wl-1",
+    **changes: Any,
+) -> e.WorkloadTransition:
+    """A step of a workload that is placed nowhere, `version` s after noon."""
+    found = e.WorkloadTransition(
+        event_id=an_id("transition", workload_id, version, to_state),
+        workload_id=workload_id,
+        version=version,
+        to_state=to_state,
+        occurred_at=at(version),
+        customer_id="acme",
+        gpus=8,
+        duration_s=3600,
+        progress_s=0,
+        priority=1,
+        requested_at=at(0),
+        price_usd_gpu_hour=2.5,
+        reason="test",
+    )
+    return replace(found, **changes)
+
+
+def audit(number: int = 0, **changes: Any) -> e.AuditEvent:
+    """A refused cancellation, `number` s after noon."""
+    found = e.AuditEvent(
+        event_id=an_id("audit", number),
+        actor="acme",
+        action="cancel",
+        subject=f"workload/wl-{number}",
+        occurred_at=at(number),
+        outcome=e.AuditOutcome.REFUSED,
+        reason="it has ended",
+        details={"b": "2", "a": "1"},
+    )
+    return replace(found, **changes)

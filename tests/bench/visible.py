@@ -23,10 +23,9 @@ from projections.table import Database
 from schemas import provision
 from schemas.catalog import topic
 from schemas.codec import Codec
-from schemas.events import AuditEvent, AuditOutcome
 from schemas.registry import Registry
 from tests.stack_fixture import parts_directory
-from tests.streams_event import an_id, at
+from tests.streams_event import audit
 
 PROMISED_MS = 250.0
 WARM_UP = 20
@@ -66,17 +65,17 @@ def _measured(home: Path, environment: dict[str, str], events: int) -> list[floa
     provision.create_topics(kafka)
     provision.register_schemas(registry)
     codec, producer, chance = Codec(registry), Producer({**kafka, "linger.ms": 0}), random.Random(1)
-    audit, found = topic("audit.events"), []
+    entry, found = topic("audit.events"), []
     workers = Workers(home, [WorkerSpec("project-postgres", ("worker", "project-postgres"))], environment)
     with psycopg.connect(environment["HCP_POSTGRES_DSN"], autocommit=True) as connection:
         migration.migrate(connection, migration.migrations(Database.POSTGRES))
         workers.start()
         try:
             for number in range(events):
-                event = _event(number)
-                value = codec.encode(audit, event)
+                event = audit(number)
+                value = codec.encode(entry, event)
                 began = time.monotonic()
-                producer.produce(audit.name, value, b"acme")
+                producer.produce(entry.name, value, b"acme")
                 producer.poll(0)
                 while not connection.execute(
                     "SELECT 1 FROM audit_logs WHERE event_id = %s", (event.event_id,)
@@ -90,19 +89,6 @@ def _measured(home: Path, environment: dict[str, str], events: int) -> list[floa
             workers.stop()
             registry.close()
     return found
-
-
-def _event(number: int) -> AuditEvent:
-    return AuditEvent(
-        event_id=an_id("visible", number),
-        actor="acme",
-        action="cancel",
-        subject=f"workload/wl-{number}",
-        occurred_at=at(number),
-        outcome=AuditOutcome.REFUSED,
-        reason="it has ended",
-        details={},
-    )
 
 
 if __name__ == "__main__":

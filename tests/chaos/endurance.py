@@ -32,11 +32,11 @@ from projections.worker import ProjectionConfig, run
 from schemas import provision
 from schemas.catalog import topic
 from schemas.codec import Codec
-from schemas.events import AuditEvent, AuditOutcome, WorkloadState, WorkloadTransition
+from schemas.events import WorkloadState, WorkloadTransition
 from schemas.registry import Registry
 from tests.rollup_world import reading
 from tests.stack_fixture import parts_directory
-from tests.streams_event import an_id, at, facility
+from tests.streams_event import at, audit, facility, transition
 
 WORKERS = ("project-postgres", "project-timescale")
 SERVICES = ("kafka", "postgres", "timescale")
@@ -72,7 +72,7 @@ class Source:
                 event = reading(number * 15.0, f"d-{device}", power_w=chance.randrange(0, 32_000) / 8)
                 self._put(producer, "telemetry.asic", event, device % 4)
             self._put(producer, "workloads.transitions", _transition(number, chance), 0)
-            self._put(producer, "audit.events", _audit(chance.randint(max(0, number - 5), number)), 0)
+            self._put(producer, "audit.events", audit(chance.randint(max(0, number - 5), number)), 0)
             if number % 50 == 0:
                 producer.produce("telemetry.asic", b"not an event", b"key", 0)
             producer.poll(0)
@@ -88,34 +88,7 @@ class Source:
 
 def _transition(number: int, chance: random.Random) -> WorkloadTransition:
     workload, version = f"wl-{number % 30}", number - chance.choice([0, 0, 0, 60])
-    return WorkloadTransition(
-        event_id=an_id("transition", workload, version),
-        workload_id=workload,
-        version=max(1, version),
-        to_state=WorkloadState.RUNNING,
-        occurred_at=at(number),
-        customer_id="acme",
-        gpus=8,
-        duration_s=3600,
-        progress_s=number,
-        priority=1,
-        requested_at=at(0),
-        price_usd_gpu_hour=2.5,
-        reason="chaos",
-    )
-
-
-def _audit(number: int) -> AuditEvent:
-    return AuditEvent(
-        event_id=an_id("audit", number),
-        actor="acme",
-        action="cancel",
-        subject=f"workload/wl-{number}",
-        occurred_at=at(number),
-        outcome=AuditOutcome.REFUSED,
-        reason="it has ended",
-        details={"number": str(number)},
-    )
+    return transition(max(1, version), WorkloadState.RUNNING, workload, occurred_at=at(number), progress_s=number)
 
 
 def main() -> int:

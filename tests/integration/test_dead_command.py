@@ -17,10 +17,9 @@ from schemas.dead_letter import DeadLetter
 from streams.agents import recovery
 from tests.agents_world import World
 from tests.hcp_command import hcp, running_hcp
-from tests.integration.test_projections import audit, transition
 from tests.rollup_world import reading
 from tests.running_stack import RunningStack
-from tests.streams_event import an_id, facility
+from tests.streams_event import an_id, audit, facility, transition
 
 pytestmark = pytest.mark.integration
 

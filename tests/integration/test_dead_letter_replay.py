@@ -17,10 +17,9 @@ from projections.error import ProjectionError
 from schemas.catalog import topic
 from schemas.dead_letter import DeadLetter, Resolution
 from schemas.events import Facility
-from tests.integration.test_projections import audit, transition
 from tests.projection_world import ProjectionWorld
 from tests.rollup_world import reading
-from tests.streams_event import facility
+from tests.streams_event import audit, facility, transition
 
 pytestmark = pytest.mark.integration
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,21 +29,9 @@ LEDGER = "SELECT name, left(checksum, 12), statements FROM generated_changes ORD
 
 
 @pytest.fixture
-def dsn(stack: RunningStack, topic_name: Callable[[str], str]) -> str:
-    """A migrated PostgreSQL database of its own."""
-    name = topic_name("db").replace(".", "_")
-    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    dsn = stack.postgres_dsn.rpartition("/")[0] + f"/{name}"
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        migration.migrate(connection, migration.migrations(Database.POSTGRES))
-    return dsn
-
-
-@pytest.fixture
-def postgres(dsn: str) -> Iterator[Connection]:
+def postgres(postgres_database: str) -> Iterator[Connection]:
     """A session in it."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
         yield connection
 
 
@@ -274,11 +262,11 @@ def test_a_change_that_rows_break_changes_nothing(postgres: Connection) -> None:
     assert evolution.difference(postgres, [audit]).is_empty
 
 
-def test_a_table_that_others_hold_is_not_waited_for(postgres: Connection, dsn: str) -> None:
+def test_a_table_that_others_hold_is_not_waited_for(postgres: Connection, postgres_database: str) -> None:
     grown = replace(
         WORKLOADS, columns={**WORKLOADS.columns, "region": "text"}, nullable=WORKLOADS.nullable | {"region"}
     )
-    with psycopg.connect(dsn) as reader:
+    with psycopg.connect(postgres_database) as reader:
         reader.execute("SELECT count(*) FROM workloads")
         with pytest.raises(MigrationError, match="others hold the table"):
             apply(postgres, Database.POSTGRES, grown, lock_wait_s=0.05)
@@ -286,14 +274,14 @@ def test_a_table_that_others_hold_is_not_waited_for(postgres: Connection, dsn: s
     assert apply(postgres, Database.POSTGRES, grown).name is not None
 
 
-def test_deployments_at_one_time_take_turns(dsn: str) -> None:
+def test_deployments_at_one_time_take_turns(postgres_database: str) -> None:
     grown = replace(
         WORKLOADS, columns={**WORKLOADS.columns, "region": "text"}, nullable=WORKLOADS.nullable | {"region"}
     )
     together = threading.Barrier(4)
 
     def deploy(_: int) -> int:
-        with psycopg.connect(dsn, autocommit=True) as connection:
+        with psycopg.connect(postgres_database, autocommit=True) as connection:
             together.wait(20)
             return len(apply(connection, Database.POSTGRES, grown).changes)
 
@@ -307,8 +295,8 @@ def test_the_numbered_migrations_come_first(postgres: Connection) -> None:
         evolution.apply(postgres, [WORKLOADS], files, lambda _: None)
 
 
-def hcp(stack: RunningStack, dsn: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **stack.environment, "HCP_POSTGRES_DSN": dsn}
+def hcp(stack: RunningStack, postgres_database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **stack.environment, "HCP_POSTGRES_DSN": postgres_database}
     return subprocess.run(
         [sys.executable, "-m", "hcp", "projections", *arguments],
         capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60, check=False,
@@ -316,22 +304,24 @@ def hcp(stack: RunningStack, dsn: str, *arguments: str) -> subprocess.CompletedP
 
 
 @pytest.mark.usefixtures("timescale")
-def test_the_command_plans_applies_and_refuses(stack: RunningStack, dsn: str, postgres: Connection) -> None:
+def test_the_command_plans_applies_and_refuses(
+    stack: RunningStack, postgres_database: str, postgres: Connection
+) -> None:
     index = 'CREATE INDEX IF NOT EXISTS "workloads_state_idx" ON "workloads" ("state");'
     postgres.execute("DROP INDEX workloads_state")
-    planned = hcp(stack, dsn, "plan", "--database", "postgres", "--exit-code")
+    planned = hcp(stack, postgres_database, "plan", "--database", "postgres", "--exit-code")
     expected = f"-- database postgres\n-- workloads: index on state is new\n{index}\n"
     assert (planned.returncode, planned.stdout) == (4, expected), planned.stderr
-    applied = hcp(stack, dsn, "apply")
+    applied = hcp(stack, postgres_database, "apply")
     assert applied.returncode == 0, applied.stderr
     assert "postgres: workloads: index on state is new" in applied.stderr
     assert "metrics: nothing to do" in applied.stderr
-    again = hcp(stack, dsn, "apply", "--dry-run")
+    again = hcp(stack, postgres_database, "apply", "--dry-run")
     assert (again.returncode, again.stdout) == (
         0,
         "-- database postgres\n-- nothing to do\n-- database metrics\n-- nothing to do\n",
     )
     postgres.execute("ALTER TABLE workloads ADD COLUMN extra text")
-    refused = hcp(stack, dsn, "apply")
+    refused = hcp(stack, postgres_database, "apply")
     assert refused.returncode == 1
     assert "column extra: declared nothing, in the database text" in refused.stderr

@@ -11,7 +11,7 @@ from deploy.local.stack import Stack
 from projections.sink import Place, Rows, Sink, Step
 from projections.tables import ALLOCATIONS, CUSTOMERS, FACILITIES, RESOURCES
 from schemas.events import AllocationDecision, GroupAllocation, ResourceKind
-from tests.store_world import Neo4jStore, rows, transition, workload_rows
+from tests.store_world import Neo4jStore, rows, workload_rows, workload_step
 from tests.streams_event import an_id, at, customer, facility, gpus
 
 pytestmark = pytest.mark.integration
@@ -47,7 +47,7 @@ def placed(store: Neo4jStore, version: int, group: str | None, **changes: Any) -
     site = None if group is None else store.prefix + "Texas-1"
     group_id = None if group is None else store.prefix + group
     changes = {"facility_id": site, "resource_group_id": group_id, "customer_id": store.prefix + "acme"} | changes
-    return workload_rows(transition(store.prefix + "a", version, "RUNNING", **changes))
+    return workload_rows(workload_step(store.prefix + "a", version, "RUNNING", **changes))
 
 
 def decision(store: Neo4jStore, group: str) -> AllocationDecision:

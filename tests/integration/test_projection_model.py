@@ -4,7 +4,6 @@ The model is the log up to the stored offsets, folded record by record. The engi
 PostgreSQL; workers are told apart by their connections, as processes are.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -15,16 +14,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from psycopg import sql
 
-from projections import migration, offset_store
+from projections import offset_store
 from projections.error import FencedError, UnavailableError
 from projections.sink import Claim, Place, Rows, Step
 from projections.sinks.postgres import PostgresSink
 from projections.table import Database, Mode, Table
 from projections.writer import write
 from schemas.columnar import ROW
-from tests.running_stack import RunningStack
 
 pytestmark = pytest.mark.integration
 
@@ -180,19 +177,14 @@ class Machine(RuleBasedStateMachine):
         return sorted(self._check.execute(f"SELECT event_id, key, at, amount FROM {table}".encode()).fetchall())
 
 
-def test_any_interleaving_leaves_what_the_model_says(stack: RunningStack, topic_name: Callable[[str], str]) -> None:
-    name = topic_name("model").replace(".", "_")
-    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    dsn = stack.postgres_dsn.rpartition("/")[0] + f"/{name}"
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        migration.migrate(connection, migration.migrations(Database.POSTGRES))
+def test_any_interleaving_leaves_what_the_model_says(postgres_database: str) -> None:
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
         for table in TABLES:
             key = f", PRIMARY KEY ({', '.join(table.key)})" if table.key else ""
             connection.execute(
                 f"CREATE TABLE {table.name} (event_id text, key text, at bigint, amount bigint{key})".encode()
             )
-    Machine.dsn = dsn
+    Machine.dsn = postgres_database
     run_state_machine_as_test(
         Machine,
         settings=settings(

@@ -14,44 +14,12 @@ from projections import migration, offset_store
 from projections.error import FencedError, MigrationError
 from projections.sink import Claim, Step
 from projections.table import Database
-from schemas.events import AuditEvent, AuditOutcome, WorkloadState, WorkloadTransition
+from schemas.events import WorkloadState
 from tests.projection_world import ProjectionWorld
 from tests.rollup_world import reading
-from tests.streams_event import an_id, at, miners
+from tests.streams_event import audit, miners, transition
 
 pytestmark = pytest.mark.integration
-
-
-def transition(version: int = 1, to_state: WorkloadState = WorkloadState.QUEUED, **changes: Any) -> WorkloadTransition:
-    found = WorkloadTransition(
-        event_id=an_id("transition", version, to_state),
-        workload_id="wl-1",
-        version=version,
-        to_state=to_state,
-        occurred_at=at(version),
-        customer_id="acme",
-        gpus=8,
-        duration_s=3600,
-        progress_s=0,
-        priority=1,
-        requested_at=at(0),
-        price_usd_gpu_hour=2.5,
-        reason="test",
-    )
-    return replace(found, **changes)
-
-
-def audit(number: int) -> AuditEvent:
-    return AuditEvent(
-        event_id=an_id("audit", number),
-        actor="acme",
-        action="cancel",
-        subject=f"workload/wl-{number}",
-        occurred_at=at(number),
-        outcome=AuditOutcome.REFUSED,
-        reason="it has ended",
-        details={"b": "2", "a": "1"},
-    )
 
 
 def dead_letters(world: ProjectionWorld, name: str, count: int) -> list[Any]:

@@ -19,7 +19,7 @@ from schemas.codec import Codec
 from schemas.registry import Registry
 from tests.running_stack import RunningStack
 from tests.store_fixture import EXTRA
-from tests.store_world import ExtraStore, MongoStore, audit, transition
+from tests.store_world import ExtraStore, MongoStore, audited, workload_step
 from tests.streams_event import an_id
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos]
@@ -78,8 +78,8 @@ class Log:
         for number in range(COUNT):
             workload_id = f"{self.prefix}{number:03d}"
             event_id = an_id(workload_id, version)
-            self._put("workloads.transitions", workload_id, transition(workload_id, version, state))
-            self._put("audit.events", workload_id, audit(event_id, self.prefix))
+            self._put("workloads.transitions", workload_id, workload_step(workload_id, version, state))
+            self._put("audit.events", workload_id, audited(event_id, self.prefix))
             self.audited.add(event_id)
         assert self._producer.flush(30) == 0
 

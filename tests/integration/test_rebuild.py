@@ -30,10 +30,10 @@ from schemas.catalog import topic
 from schemas.columnar import ROW, ColumnarDecoder
 from schemas.events import WorkloadState
 from schemas.registry import Registry
-from tests.integration.test_projections import audit, transition
 from tests.projection_world import ROOT, ProjectionWorld
 from tests.rebuild_world import PROBE, config, killed_rebuild, quiet, rebuilt, verified, worker
 from tests.rollup_world import reading
+from tests.streams_event import audit, transition
 
 pytestmark = pytest.mark.integration
 

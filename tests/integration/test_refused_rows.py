@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from hcp.dead_letter_log import DeadLetterLog
-from tests.integration.test_projections import audit, transition
 from tests.projection_world import ProjectionWorld
 from tests.rollup_world import reading
+from tests.streams_event import audit, transition
 
 pytestmark = pytest.mark.integration
 

@@ -14,7 +14,6 @@ import fastavro
 import psycopg
 import pytest
 from confluent_kafka import Producer
-from psycopg import sql
 
 from projections import ddl, evolution, migration
 from projections.offset_store import Connection
@@ -142,15 +141,10 @@ class World:
 
 
 @pytest.fixture
-def world(stack: RunningStack, topic_name: Callable[[str], str]) -> Iterator[World]:
-    name = topic_name("db").replace(".", "_")
-    with psycopg.connect(stack.postgres_dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    dsn = stack.postgres_dsn.rpartition("/")[0] + f"/{name}"
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        migration.migrate(connection, migration.migrations(Database.POSTGRES))
+def world(stack: RunningStack, topic_name: Callable[[str], str], postgres_database: str) -> Iterator[World]:
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
         connection.execute(ddl.create_table(PROBES).encode())
-    found = World(stack, dsn, topic_name("probes"))
+    found = World(stack, postgres_database, topic_name("probes"))
     yield found
     found.registry.close()
 

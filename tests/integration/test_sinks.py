@@ -17,11 +17,11 @@ from tests.store_world import (
     Neo4jStore,
     RedisStore,
     StoreWorld,
-    audit,
     audit_rows,
+    audited,
     refused_transition,
-    transition,
     workload_rows,
+    workload_step,
 )
 
 pytestmark = pytest.mark.integration
@@ -53,7 +53,7 @@ def test_a_first_claim_starts_at_the_oldest_record_and_a_later_one_where_the_row
 ) -> None:
     sink = sink_of(store, opened)
     assert sink.claim({ONE: 7, TWO: 0}) == {ONE: Claim(7, epoch=1), TWO: Claim(0, epoch=1)}
-    sink.apply([workload_rows(transition(store.prefix + "a"))], {ONE: Step(7, 9, epoch=1)})
+    sink.apply([workload_rows(workload_step(store.prefix + "a"))], {ONE: Step(7, 9, epoch=1)})
     assert sink_of(store, opened).claim({ONE: 8, TWO: 0}) == {ONE: Claim(9, epoch=2), TWO: Claim(0, epoch=2)}
 
 
@@ -63,7 +63,7 @@ def test_rows_and_offsets_arrive_together_and_are_counted(store: StoreWorld, ope
     sink = sink_of(store, opened)
     sink.claim({ONE: 0})
     written = sink.apply(
-        [workload_rows(transition(a), transition(b), transition(b, 2, "RUNNING"))], {ONE: Step(0, 3, 1)}
+        [workload_rows(workload_step(a), workload_step(b), workload_step(b, 2, "RUNNING"))], {ONE: Step(0, 3, 1)}
     )
     assert written == {"workloads": 2}
     assert store.workloads() == {a: ("QUEUED", 1), b: ("RUNNING", 2)}
@@ -85,7 +85,7 @@ def test_one_stale_step_refuses_the_whole_batch(store: StoreWorld, opened: ExitS
     sink.claim({ONE: 5, TWO: 5})
     for steps in ({ONE: stale}, {ONE: stale, TWO: Step(5, 6, epoch=2)}, {TWO: Step(5, 6, epoch=2), ONE: stale}):
         with pytest.raises(FencedError, match="another worker has claimed them"):
-            sink.apply([workload_rows(transition(store.prefix + "a"))], steps)
+            sink.apply([workload_rows(workload_step(store.prefix + "a"))], steps)
     assert store.workloads() == {}
     assert sink.claim({ONE: 0, TWO: 0}) == {ONE: Claim(5, epoch=3), TWO: Claim(5, epoch=3)}
 
@@ -93,7 +93,7 @@ def test_one_stale_step_refuses_the_whole_batch(store: StoreWorld, opened: ExitS
 @every_store
 def test_a_place_that_was_never_claimed_can_not_be_stepped(store: StoreWorld, opened: ExitStack) -> None:
     with pytest.raises(FencedError):
-        sink_of(store, opened).apply([workload_rows(transition(store.prefix + "a"))], {ONE: Step(0, 1, epoch=1)})
+        sink_of(store, opened).apply([workload_rows(workload_step(store.prefix + "a"))], {ONE: Step(0, 1, epoch=1)})
     assert store.workloads() == {}
 
 
@@ -102,12 +102,12 @@ def test_an_overtaken_worker_writes_nothing_and_its_successor_goes_on(store: Sto
     a, b = store.prefix + "a", store.prefix + "b"
     zombie, successor = sink_of(store, opened), sink_of(store, opened)
     zombie.claim({ONE: 0})
-    zombie.apply([workload_rows(transition(a))], {ONE: Step(0, 1, epoch=1)})
+    zombie.apply([workload_rows(workload_step(a))], {ONE: Step(0, 1, epoch=1)})
     assert successor.claim({ONE: 0}) == {ONE: Claim(1, epoch=2)}
     with pytest.raises((FencedError, UnavailableError)):
-        zombie.apply([workload_rows(transition(b))], {ONE: Step(1, 2, epoch=1)})
+        zombie.apply([workload_rows(workload_step(b))], {ONE: Step(1, 2, epoch=1)})
     assert store.workloads() == {a: ("QUEUED", 1)}
-    successor.apply([workload_rows(transition(a, 2, "RUNNING"))], {ONE: Step(1, 2, epoch=2)})
+    successor.apply([workload_rows(workload_step(a, 2, "RUNNING"))], {ONE: Step(1, 2, epoch=2)})
     assert store.workloads() == {a: ("RUNNING", 2)}
 
 
@@ -123,7 +123,7 @@ def test_workers_of_other_names_have_offsets_of_their_own(store: StoreWorld, ope
 @every_store
 def test_the_log_read_again_changes_nothing(store: StoreWorld, opened: ExitStack) -> None:
     a, b = store.prefix + "a", store.prefix + "b"
-    batch = [workload_rows(transition(a), transition(a, 2, "RUNNING"), transition(b))]
+    batch = [workload_rows(workload_step(a), workload_step(a, 2, "RUNNING"), workload_step(b))]
     seen = []
     for worker in ("first", "again"):
         sink = sink_of(store, opened, worker)
@@ -139,14 +139,14 @@ def test_an_older_row_never_replaces_a_newer_one(store: StoreWorld, opened: Exit
     sink = sink_of(store, opened)
     sink.claim({ONE: 0})
     # 10 is less than 9 as text.
-    sink.apply([workload_rows(transition(a, 10, "RUNNING"))], {ONE: Step(0, 1, 1)})
-    sink.apply([workload_rows(transition(a, 9, "SCHEDULED"), transition(b))], {ONE: Step(1, 3, 1)})
+    sink.apply([workload_rows(workload_step(a, 10, "RUNNING"))], {ONE: Step(0, 1, 1)})
+    sink.apply([workload_rows(workload_step(a, 9, "SCHEDULED"), workload_step(b))], {ONE: Step(1, 3, 1)})
     assert store.workloads() == {a: ("RUNNING", 10), b: ("QUEUED", 1)}
     # The same table twice in one batch, as from two topics.
-    twice = [workload_rows(transition(b, 3, "RUNNING")), workload_rows(transition(b, 2, "SCHEDULED"))]
+    twice = [workload_rows(workload_step(b, 3, "RUNNING")), workload_rows(workload_step(b, 2, "SCHEDULED"))]
     sink.apply(twice, {ONE: Step(3, 5, 1)})
     assert store.workloads()[b] == ("RUNNING", 3)
-    sink.apply([workload_rows(transition(a, 11, "COMPLETED"))], {ONE: Step(5, 6, 1)})
+    sink.apply([workload_rows(workload_step(a, 11, "COMPLETED"))], {ONE: Step(5, 6, 1)})
     assert store.workloads()[a] == ("COMPLETED", 11)
 
 
@@ -157,12 +157,12 @@ def test_a_row_that_the_store_refuses_stops_its_batch_and_no_other(store: StoreW
     sink = sink_of(store, opened)
     sink.claim({ONE: 0})
     with pytest.raises(RefusedError) as refused:
-        sink.apply([workload_rows(transition(a), refused_transition(bad))], {ONE: Step(0, 2, epoch=1)})
+        sink.apply([workload_rows(workload_step(a), refused_transition(bad))], {ONE: Step(0, 2, epoch=1)})
     assert refused.value.error
     if store.is_atomic:
         assert store.workloads() == {}
     # The engine writes the halves, and of the bad one only the offset.
-    sink.apply([workload_rows(transition(a))], {ONE: Step(0, 1, epoch=1)})
+    sink.apply([workload_rows(workload_step(a))], {ONE: Step(0, 1, epoch=1)})
     sink.apply([], {ONE: Step(1, 2, epoch=1)})
     assert store.workloads() == {a: ("QUEUED", 1)}
 
@@ -173,11 +173,11 @@ def test_a_killed_server_keeps_what_was_applied_and_says_when_it_is_away(store: 
     a, b = store.prefix + "a", store.prefix + "b"
     sink = sink_of(store, opened)
     sink.claim({ONE: 0})
-    sink.apply([workload_rows(transition(a))], {ONE: Step(0, 1, epoch=1)})
+    sink.apply([workload_rows(workload_step(a))], {ONE: Step(0, 1, epoch=1)})
     store.kill()
     try:
         with pytest.raises(UnavailableError):
-            sink.apply([workload_rows(transition(b))], {ONE: Step(1, 2, epoch=1)})
+            sink.apply([workload_rows(workload_step(b))], {ONE: Step(1, 2, epoch=1)})
         with pytest.raises(UnavailableError):
             store.open("elsewhere").claim({ONE: 0})
     finally:
@@ -185,7 +185,7 @@ def test_a_killed_server_keeps_what_was_applied_and_says_when_it_is_away(store: 
     again = sink_of(store, opened)
     assert again.claim({ONE: 0}) == {ONE: Claim(1, epoch=2)}
     assert store.workloads() == {a: ("QUEUED", 1)}
-    again.apply([workload_rows(transition(b))], {ONE: Step(1, 2, epoch=2)})
+    again.apply([workload_rows(workload_step(b))], {ONE: Step(1, 2, epoch=2)})
     assert store.workloads() == {a: ("QUEUED", 1), b: ("QUEUED", 1)}
 
 
@@ -196,11 +196,11 @@ def test_a_server_killed_while_it_writes_has_all_of_a_batch_or_nothing(store: St
     sink = sink_of(store, opened)
     sink.claim({ONE: 0})
     began = time.monotonic()
-    sink.apply([workload_rows(*map(transition, ids))], {ONE: Step(0, 1, epoch=1)})
+    sink.apply([workload_rows(*map(workload_step, ids))], {ONE: Step(0, 1, epoch=1)})
     usual_s = time.monotonic() - began
     applied = 1
     for share in (0.4, 0.8):
-        batch = workload_rows(*(transition(workload_id, applied + 1) for workload_id in ids))
+        batch = workload_rows(*(workload_step(workload_id, applied + 1) for workload_id in ids))
         step = {ONE: Step(applied, applied + 1, sink.claim({ONE: 0})[ONE].epoch)}
         killer = threading.Timer(share * usual_s, store.kill)
         killer.start()
@@ -219,7 +219,7 @@ def test_a_server_killed_while_it_writes_has_all_of_a_batch_or_nothing(store: St
 @pytest.mark.parametrize("store", ["mongo"], indirect=True)
 def test_a_batch_that_is_too_large_for_a_transaction_is_written_in_parts(store: StoreWorld, opened: ExitStack) -> None:
     # 64 MB of cache in the embedded server, of which a transaction may have a part.
-    wide = workload_rows(*(transition(f"{store.prefix}{n}", reason="x" * 100_000) for n in range(500)))
+    wide = workload_rows(*(workload_step(f"{store.prefix}{n}", reason="x" * 100_000) for n in range(500)))
     sink = sink_of(store, opened)
     sink.claim({ONE: 0})
     with pytest.raises(TooLargeError):
@@ -241,7 +241,7 @@ def test_a_claim_that_is_not_done_yet_stops_who_reads_the_epoch_behind_it(store:
     with ThreadPoolExecutor(1) as pool:
         with successor._transaction() as claiming:
             successor._claim_in(claiming, {ONE: 0})
-            late = pool.submit(zombie.apply, [workload_rows(transition(store.prefix + "a"))], {ONE: Step(0, 1, 1)})
+            late = pool.submit(zombie.apply, [workload_rows(workload_step(store.prefix + "a"))], {ONE: Step(0, 1, 1)})
             while store.query(blocked) == [(0,)]:
                 assert not late.done()
         with pytest.raises(FencedError):
@@ -263,8 +263,8 @@ def test_a_ledger_keeps_the_first_of_each_event(store: StoreWorld, opened: ExitS
     a, b = store.prefix + "a", store.prefix + "b"
     sink = sink_of(store, opened)
     sink.claim({ONE: 0})
-    assert sink.apply([audit_rows(audit(a), audit(a, "late"))], {ONE: Step(0, 2, epoch=1)}) == {"audit_logs": 1}
-    assert sink.apply([audit_rows(audit(a, "late"), audit(b))], {ONE: Step(2, 4, epoch=1)}) == {"audit_logs": 1}
+    assert sink.apply([audit_rows(audited(a), audited(a, "late"))], {ONE: Step(0, 2, epoch=1)}) == {"audit_logs": 1}
+    assert sink.apply([audit_rows(audited(a, "late"), audited(b))], {ONE: Step(2, 4, epoch=1)}) == {"audit_logs": 1}
     assert store.actors() == {a: "acme", b: "acme"}
 
 
@@ -276,12 +276,12 @@ def test_what_a_zombie_writes_late_without_a_transaction_changes_nothing(
     zombie, successor = sink_of(store, opened), sink_of(store, opened)
     assert isinstance(zombie, MongoSink)
     zombie.claim({ONE: 0})
-    late = [workload_rows(transition(a)), audit_rows(audit(b))]
+    late = [workload_rows(workload_step(a)), audit_rows(audited(b))]
     # It has looked at its offsets, sleeps, and wakes up behind all that its successor did.
     zombie._require_current({ONE: Step(0, 2, epoch=1)})
     successor.claim({ONE: 0})
     successor.apply(late, {ONE: Step(0, 2, epoch=2)})
-    successor.apply([workload_rows(transition(a, 2, "RUNNING"))], {ONE: Step(2, 3, epoch=2)})
+    successor.apply([workload_rows(workload_step(a, 2, "RUNNING"))], {ONE: Step(2, 3, epoch=2)})
     before = store.workloads(), store.actors()
     monkeypatch.setattr(zombie, "_require_current", lambda _steps: None)
     with pytest.raises(FencedError):

@@ -27,7 +27,7 @@ from tests.agents_world import World
 from tests.archive_world import ArchiveWorld
 from tests.hcp_command import hcp, running_hcp
 from tests.projection_world import ProjectionWorld
-from tests.streams_event import an_id, at
+from tests.streams_event import an_id, at, transition
 
 pytestmark = pytest.mark.integration
 
@@ -36,28 +36,14 @@ COLUMNS = ", ".join(WORKLOADS.columns)
 SERVED = f"SELECT {COLUMNS} FROM workloads ORDER BY workload_id"
 
 
-def transition(number: int, version: int, state: WorkloadState = WorkloadState.RUNNING) -> WorkloadTransition:
-    return WorkloadTransition(
-        event_id=an_id("travel", number, version),
-        workload_id=f"wl-{number}",
-        version=version,
-        to_state=state,
-        occurred_at=at(100 * version + number),
-        customer_id="acme",
-        gpus=8,
-        duration_s=3600,
-        progress_s=0,
-        priority=1,
-        requested_at=at(0),
-        price_usd_gpu_hour=2.5,
-        reason="test",
-    )
+def step(number: int, version: int, state: WorkloadState = WorkloadState.RUNNING) -> WorkloadTransition:
+    return transition(version, state, f"wl-{number}", occurred_at=at(100 * version + number))
 
 
 def send(world: ProjectionWorld, version: int, count: int = 20) -> None:
     """One transition of each workload, to that version."""
     for number in range(count):
-        world.send_event(TRANSITIONS, transition(number, version))
+        world.send_event(TRANSITIONS, step(number, version))
     world.flush()
 
 
@@ -173,13 +159,13 @@ def test_a_state_is_kept_in_timescale_too(timescale_world: ProjectionWorld) -> N
 def archived(world: World, tmp_path: Path) -> World:
     """A log whose first six transitions `hcp worker archive` has archived, and six more that it has not."""
     world.environment.update(HCP_ARCHIVE_URL=str(tmp_path / "archive"), HCP_ARCHIVE_AGE_S="0.1")
-    world.send(*(transition(number, version) for version in (1, 2) for number in range(3)))
+    world.send(*(step(number, version) for version in (1, 2) for number in range(3)))
     with running_hcp(world, "worker", "archive", "--topics", TRANSITIONS) as process:
         archive = Archive(ArchiveStore(str(tmp_path / "archive")))
         world.wait(lambda: archive.ledger((TRANSITIONS, 0)).following, lambda offset: offset == 6)
         process.terminate()
         assert process.wait(30) == 0
-    world.send(*(transition(number, 3) for number in range(3)))
+    world.send(*(step(number, 3) for number in range(3)))
     return world
 
 

@@ -13,7 +13,7 @@ from projections.reduction import rank, reduced
 from projections.sinks.redis import _rank, key
 from projections.table import Mode
 from projections.tables import FACILITIES, METRICS, RESOURCES, WORKLOADS
-from tests.store_world import audit, audit_rows, transition, workload_rows
+from tests.store_world import audit_rows, audited, workload_rows, workload_step
 
 whole = st.integers(-(2**63), 2**63 - 1)
 times = st.datetimes(timezones=st.just(UTC))
@@ -51,13 +51,13 @@ def test_keys_of_two_columns_never_meet(a: str, b: str, c: str, d: str) -> None:
 
 
 def test_the_newest_of_a_latest_table_and_the_first_of_a_ledger_stay() -> None:
-    latest = workload_rows(transition("a", 2, "RUNNING"), transition("a", 1), transition("b"))
+    latest = workload_rows(workload_step("a", 2, "RUNNING"), workload_step("a", 1), workload_step("b"))
     assert sorted(reduced(latest.table, latest.frame)["version"]) == [1, 2]
-    ledger = audit_rows(audit("e"), audit("e", "late"))
+    ledger = audit_rows(audited("e"), audited("e", "late"))
     assert reduced(ledger.table, ledger.frame)["actor"].to_list() == ["acme"]
 
 
 def test_an_append_table_is_refused() -> None:
     assert METRICS.mode is Mode.APPEND
     with pytest.raises(ProjectionError, match="metrics: rows without a key"):
-        reduced(METRICS, workload_rows(transition("a")).frame)
+        reduced(METRICS, workload_rows(workload_step("a")).frame)
