@@ -75,6 +75,7 @@ class ProjectionSession:
         self._failure: Exception | None = None
         self._is_paused = False
         self._shown_at = 0.0
+        self._finished_at = 0.0
         self._producer = Producer(
             {
                 **config.kafka,
@@ -171,7 +172,6 @@ class ProjectionSession:
 
     def _apply(self, prepared: Prepared) -> None:
         """Steps 3 and 4 of the protocol, in the thread that applies."""
-        began = time.monotonic()
         example = prepared.dead[-1].reason if prepared.dead else ""
         self._limit.observe(len(prepared.raw.messages), len(prepared.dead), example)
         self._buried.clear()
@@ -181,7 +181,10 @@ class ProjectionSession:
             self._apply_divided(prepared.raw, refusal)
         count = len(prepared.raw.messages)
         self._size.bound(prepared.payload_bytes / count)
-        self._size.observe(count, time.monotonic() - began)
+        now = time.monotonic()
+        # While catching up, the time from one batch's end to the next is that of the slowest step, whichever it is.
+        self._size.observe(count, now - max(self._finished_at, prepared.began))
+        self._finished_at = now
         metric.BATCH_EVENTS.labels(self._worker).observe(count)
         metric.BATCH_LIMIT.labels(self._worker).set(self._size.current)
         metric.PROCESSING_SECONDS.labels(self._worker).observe(time.monotonic() - prepared.began)
