@@ -226,9 +226,7 @@ class ProjectionSession:
                 else:
                     break
         if dead and (self._producer.flush(_REQUEST_S) > 0 or self._lost_letter is not None):
-            raise UnavailableError(
-                f"dead letters are not acknowledged by the broker: {self._lost_letter or 'no answer'}"
-            )
+            raise UnavailableError(f"the broker does not take dead letters: {self._lost_letter or 'no answer'}")
         self._buried.update(letter.id for letter in dead)
 
     def _not_delivered(self, error: KafkaError | None, _message: Message) -> None:
