@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from hcp.dead_letter_filter import at
 from hcp.dead_letter_log import Entry
@@ -31,7 +32,8 @@ def table(entries: Sequence[Entry]) -> Table:
             entry.state,
             letter.reason,
         ]
-        found.add_row(*(cell.replace("[", "\\[") for cell in cells))
+        # As text: a reason may quote what looks like markup.
+        found.add_row(*map(Text, cells))
     return found
 
 

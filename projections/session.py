@@ -82,7 +82,6 @@ class ProjectionSession:
                 "enable.idempotence": True,
                 "compression.type": "lz4",
                 "message.max.bytes": DEAD_LETTER_MAX_BYTES,
-                "delivery.report.only.error": True,
                 "on_delivery": self._not_delivered,
                 "logger": log,
             }
@@ -221,8 +220,6 @@ class ProjectionSession:
     def _bury(self, dead: Collection[DeadLetter]) -> None:
         # A batch that is divided comes by here again with the same letters.
         dead = [letter for letter in dead if letter.id not in self._buried]
-        if not dead:
-            return
         for letter in dead:
             while True:
                 try:
@@ -231,9 +228,8 @@ class ProjectionSession:
                     self._producer.poll(0.1)
                 else:
                     break
-        if self._producer.flush(_REQUEST_S) > 0 or self._lost_letter is not None:
-            why = self._lost_letter.str() if self._lost_letter is not None else "no answer"
-            raise UnavailableError(f"dead letters are not acknowledged by the broker: {why}")
+        if dead and (self._producer.flush(_REQUEST_S) > 0 or self._lost_letter is not None):
+            raise UnavailableError(f"the broker does not take dead letters: {self._lost_letter or 'no answer'}")
         self._buried.update(letter.id for letter in dead)
 
     def _not_delivered(self, error: KafkaError | None, _message: Message) -> None:

@@ -212,10 +212,14 @@ def _replay(config: settings.Settings, log: DeadLetterLog, entries: Sequence[Ent
 def _say_why_not(entries: Sequence[Entry]) -> int:
     for name, count in sorted(Counter(entry.letter.worker for entry in entries).items()):
         example = next(entry.letter for entry in entries if entry.letter.worker == name)
-        why = _NOT_REPLAYABLE.get(name, "its store can't take them once")
+        if name not in _NOT_REPLAYABLE:
+            console.fail(
+                f"{count} letters of {name} are not replayed: only Postgres and TimescaleDB can take them once"
+            )
+            continue
         console.fail(
-            f"{count} letters of {name} are not replayed: {why}. To send an event to all consumers of its topic anew: "
-            f"`hcp dead show {example.topic} {example.partition}:{example.offset} --event | "
+            f"{count} letters of {name} are not replayed: {_NOT_REPLAYABLE[name]}. To send an event to all consumers "
+            f"of its topic anew: `hcp dead show {example.topic} {example.partition}:{example.offset} --event | "
             f"hcp produce {example.topic}`, then `hcp dead drop`"
         )
     return len(entries)

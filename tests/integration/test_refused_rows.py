@@ -1,12 +1,23 @@
-"""Rows that the store refuses, inside a large batch with poison of every other kind: each costs only itself."""
+"""Rows that the store refuses, inside a large batch with poison of every other kind: each costs only itself.
+
+And letters that the broker refuses: their messages wait.
+"""
 
 import random
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from hcp.dead_letter_log import DeadLetterLog
+from schemas.catalog import DEAD_LETTER_MAX_BYTES
 from tests.projection_world import ProjectionWorld
 from tests.rollup_world import reading
 from tests.streams_event import audit, transition
@@ -124,3 +135,29 @@ def test_in_a_table_that_appends(strict_metrics: ProjectionWorld) -> None:
     assert applied(world, "telemetry.asic", events) == causes(events)
     rows = world.query(f"SELECT device_id FROM metrics WHERE device_id LIKE '{name}-%' ORDER BY 1")
     assert rows == [(event.device_id,) for event in good]
+
+
+def limit_letters(world: ProjectionWorld, name: str, largest_bytes: int) -> None:
+    """Sets the largest record that the broker takes on a dead-letter topic."""
+    admin = AdminClient({"bootstrap.servers": world.stack.kafka})
+    largest = ConfigEntry("max.message.bytes", str(largest_bytes), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, world.topics[name].dead_letter_topic, incremental_configs=[largest])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(30)
+
+
+def test_a_letter_that_the_broker_does_not_take_holds_its_message_back(postgres_world: ProjectionWorld) -> None:
+    world = postgres_world
+    name = world.topics["audit.events"].name
+    limit_letters(world, "audit.events", 100)
+    world.send("audit.events", b"junk")
+    world.flush()
+    world.start()
+    passed = f"SELECT next_offset FROM projection_offsets WHERE topic = '{name}'"
+    # The line stands in the worker's output, which `await_rows` looks at between its queries.
+    world.await_rows(passed, lambda _: "the broker does not take dead letters" in world.output.read_text())
+    assert world.query(passed) == [(0,)]
+    limit_letters(world, "audit.events", DEAD_LETTER_MAX_BYTES)
+    world.await_rows(passed, lambda rows: rows == [(1,)])
+    fold = DeadLetterLog({"bootstrap.servers": world.stack.kafka}).read([f"dead.{name}"])
+    assert [id_.offset for id_ in fold.entries] == [0]

@@ -1,16 +1,19 @@
 """Which letters are open, folded from records."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 
 import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from hcp.dead_letter_filter import DeadLetterFilter, parse_place, parse_time
 from hcp.dead_letter_log import Entry, Fold, Record, State
-from hcp.dead_letter_view import counts, hexdump
+from hcp.dead_letter_view import counts, hexdump, json_line, table, whole
 from schemas.dead_letter import DeadLetter, Resolution, Resolved
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -121,6 +124,33 @@ def test_counts_are_by_cause_the_most_first() -> None:
         "2 open: grid.prices w TASK_PUT CheckViolation",
         "1 open: grid.prices w TASK_PUT NotNullViolation",
     ]
+
+
+def test_a_table_shows_reasons_that_look_like_markup_as_they_are() -> None:
+    console = Console(width=1_000, file=StringIO())
+    console.print(table([entry(reason="modes[0] is [bold]wrong[/bold]")]))
+    assert "modes[0] is [bold]wrong[/bold]" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_line_of_json_says_all_of_a_letter() -> None:
+    found = json.loads(json_line(entry(retries=2, timestamp_ms=1_500), '{"a":1}', whole=True))
+    assert found["headers"][0] == ["__connect.errors.topic", "grid.prices"]
+    del found["headers"]
+    assert found == {
+        "topic": "grid.prices", "partition": 0, "offset": 7, "worker": "w", "stage": "TASK_PUT",
+        "error": "CheckViolation", "reason": "too dear", "tries": 2, "state": "open",
+        "refused_at": "2026-01-01T12:00:00+00:00", "message_at": "1970-01-01T00:00:01.500000+00:00", "copies": 1,
+        "key": "k", "event": {"a": 1}, "value_hex": "76",
+    }  # fmt: skip
+
+
+def test_a_letter_whole_shows_the_beginning_of_a_long_value() -> None:
+    lines = whole(entry(value=b"x" * 1_040), None).splitlines()
+    assert lines[-2:] == [
+        "  000003f0  " + " ".join(["78"] * 16) + "  " + "x" * 16,
+        "  and 16 bytes more: --json has them all",
+    ]
+    assert "  none: the bytes are not an event of this topic" in lines
 
 
 def test_a_hexdump_shows_offset_digits_and_letters() -> None:
