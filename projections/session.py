@@ -20,20 +20,19 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from projections.batch_size import BatchPolicy, BatchSize
 from projections.dead_letter_limit import DeadLetterLimit
-from projections.error import ProjectionError, RefusedError, UnavailableError
+from projections.dead_letter_producer import DeadLetterProducer
+from projections.error import ProjectionError, RefusedError
 from projections.gathering import Gathering
 from projections.pipeline import Pipeline
 from projections.preparation import Preparation, Prepared, of_refused
 from projections.raw_batch import RawBatch
 from projections.sink import Claim, Place
 from schemas import metric
-from schemas.catalog import DEAD_LETTER_MAX_BYTES
 from schemas.codec import Codec
-from schemas.dead_letter import DeadLetter, LetterId
 from schemas.facility_directory import FacilityDirectory
 from schemas.registry import Registry
 
@@ -70,22 +69,11 @@ class ProjectionSession:
         self._owned: dict[Place, Claim] = {}
         self._applied: dict[Place, int] = {}
         self._pace_ms: dict[str, float] = {}
-        self._buried: set[LetterId] = set()
-        self._lost_letter: KafkaError | None = None
         self._failure: Exception | None = None
         self._is_paused = False
         self._shown_at = 0.0
         self._finished_at = 0.0
-        self._producer = Producer(
-            {
-                **config.kafka,
-                "enable.idempotence": True,
-                "compression.type": "lz4",
-                "message.max.bytes": DEAD_LETTER_MAX_BYTES,
-                "on_delivery": self._not_delivered,
-                "logger": log,
-            }
-        )
+        self._letters = DeadLetterProducer(config.kafka)
         self._consumer = Consumer(
             {
                 **config.kafka,
@@ -173,7 +161,7 @@ class ProjectionSession:
         """Steps 3 and 4 of the protocol, in the thread that applies."""
         example = prepared.dead[-1].reason if prepared.dead else ""
         self._limit.observe(len(prepared.raw.messages), len(prepared.dead), example)
-        self._buried.clear()
+        self._letters.begin()
         try:
             self._write(prepared)
         except RefusedError as refusal:
@@ -205,7 +193,7 @@ class ProjectionSession:
                 self._apply_divided(half, inner)
 
     def _write(self, prepared: Prepared) -> None:
-        self._bury(prepared.dead)
+        self._letters.bury(prepared.dead)
         written = self._sink.apply(prepared.rows, prepared.raw.steps)
         for (name, partition), step in prepared.raw.steps.items():
             self._applied[name, partition] = step.following
@@ -216,25 +204,6 @@ class ProjectionSession:
             metric.EVENTS_IN.labels(self._worker, name).inc(len(messages))
         for letter in prepared.dead:
             metric.DEAD_LETTERS.labels(self._worker, letter.topic, letter.stage).inc()
-
-    def _bury(self, dead: Collection[DeadLetter]) -> None:
-        # A batch that is divided comes by here again with the same letters.
-        dead = [letter for letter in dead if letter.id not in self._buried]
-        for letter in dead:
-            while True:
-                try:
-                    self._producer.produce(letter.target, letter.value, letter.key, headers=letter.headers)
-                except BufferError:
-                    self._producer.poll(0.1)
-                else:
-                    break
-        if dead and (self._producer.flush(_REQUEST_S) > 0 or self._lost_letter is not None):
-            raise UnavailableError(f"the broker does not take dead letters: {self._lost_letter or 'no answer'}")
-        self._buried.update(letter.id for letter in dead)
-
-    def _not_delivered(self, error: KafkaError | None, _message: Message) -> None:
-        # `flush` only says that nothing is on its way any more, not that it arrived.
-        self._lost_letter = error or self._lost_letter
 
     def _show_lag(self) -> None:
         self._shown_at = time.monotonic()
