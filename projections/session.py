@@ -82,7 +82,10 @@ class ProjectionSession:
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": 10_000,
+                # The shortest that brokers allow by default: so long is a partition without an owner after a kill -9.
+                # Heartbeats come from the client's own thread, which no batch holds up.
+                "session.timeout.ms": 6_000,
+                "heartbeat.interval.ms": 1_500,
                 "fetch.wait.max.ms": 50,
                 # What is fetched ahead is a part of the memory too; small messages cost more than their bytes.
                 "queued.min.messages": 50_000,

@@ -5,6 +5,7 @@ Which is in HCP_TEST_SLEEP (`before`, `inside`), with the file whose existence i
 
 import os
 import signal
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from projections.sinks import postgres
 from projections.sinks.postgres import PostgresSink
 
 SETTING = "HCP_TEST_SLEEP"
+_STOPS_WITHIN_S = 2.0
 
 
 class SleepySink(PostgresSink):
@@ -47,3 +49,6 @@ def _sleep(file: Path) -> None:
     if file.exists():
         file.unlink()
         os.kill(os.getpid(), signal.SIGSTOP)
+        # A process does not stop at once: without this, the thread could go on for long enough to commit. Its clock
+        # goes on while it is stopped, so it does not wait again when it wakes up.
+        threading.Event().wait(_STOPS_WITHIN_S)
