@@ -143,7 +143,8 @@ class RollupSession:
                 "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": 10_000,
+                "session.timeout.ms": 6_000,  # so long is a partition without an owner after a kill -9
+                "heartbeat.interval.ms": 1_500,
                 "fetch.wait.max.ms": 50,
                 "queued.max.messages.kbytes": 65_536,
                 "logger": log,
