@@ -113,9 +113,7 @@ def _postgres(dsn: str, home: Path, pid: int | None) -> SimpleNamespace:
     host, _, port = address.partition(":")
     conninfo = f"host={host} port={port} user=bench password=bench dbname=bench"
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        first, *_, epochs = migration.migrations(Database.POSTGRES)
-        for file in (first, epochs):
-            connection.execute(file.text.encode())
+        migration.migrate(connection, migration.migrations(Database.POSTGRES))
     return SimpleNamespace(conninfo=conninfo, jdbc=f"jdbc:postgresql://{address}/bench?sslmode=disable", pid=pid)
 
 
