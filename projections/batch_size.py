@@ -1,15 +1,19 @@
 """How many messages to take at once: found by climbing towards the size that the store takes best.
 
 Under low load batches are small by themselves, as reading ends with the poll time. While catching up every batch is
-full, and only full batches teach: if the rate rose after the last change of size, the next change goes the same way,
-else back. `largest` comes from the memory that may be used.
+full, and only full batches teach. A few of one size make a rate: if it rose after the last change of size, the next
+change goes the same way; if it fell, back; if it is much the same, the size stays for a while before it is tried again.
+`largest` comes from the memory that may be used.
 """
 
 from dataclasses import dataclass
 
 _FACTOR = 1.5
-_NOISE = 0.03
+_NOISE = 0.04
 """Rates that differ by less say nothing."""
+_BATCHES_A_RATE = 4
+_CALM_RATES = 8
+"""So many rates of one size are taken before its neighbours are tried again."""
 _MESSAGE_OVERHEAD_BYTES = 700
 """Of a message in flight, beside its payload: the client's record, its Python object, its row in a frame (measured)."""
 _COPIES = 5
@@ -40,6 +44,8 @@ class BatchSize:
         self._size = min(policy.first, self._bound)
         self._is_growing = True
         self._rate: float | None = None
+        self._calm = 0
+        self._messages, self._seconds, self._batches = 0, 0.0, 0
 
     @property
     def current(self) -> int:
@@ -55,9 +61,24 @@ class BatchSize:
         """Learns from a batch that took so long to apply; one that was not full teaches nothing."""
         if messages < self._size or seconds <= 0:
             return
-        rate = messages / seconds
-        if self._rate is not None and rate < self._rate * (1 - _NOISE):
+        self._messages, self._seconds, self._batches = (
+            self._messages + messages, self._seconds + seconds, self._batches + 1,
+        )  # fmt: skip
+        if self._batches == _BATCHES_A_RATE:
+            self._learn(self._messages / self._seconds)
+            self._messages, self._seconds, self._batches = 0, 0.0, 0
+
+    def _learn(self, rate: float) -> None:
+        change = 1.0 if self._rate is None else rate / self._rate
+        is_first, self._rate = self._rate is None, rate
+        if abs(change - 1.0) <= _NOISE and not is_first:
+            self._calm += 1
+            if self._calm < _CALM_RATES:
+                return
+            # Nothing is lost by a look at the other side.
             self._is_growing = not self._is_growing
-        self._rate = rate
+        elif change < 1.0:
+            self._is_growing = not self._is_growing
+        self._calm = 0
         factor = _FACTOR if self._is_growing else 1 / _FACTOR
         self._size = max(self._policy.smallest, min(self._bound, int(self._size * factor)))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -46,10 +46,12 @@ class Preparation:
 
     def __init__(
         self, sources: Mapping[str, Topic], tables: tuple[Table, ...], registry: Registry, worker: str,
-        facilities: FacilityLookup, *, has_log_columns: bool = False,
+        facilities: FacilityLookup, *, encode: Callable[[Rows], Rows] = lambda rows: rows,
+        has_log_columns: bool = False,
     ) -> None:  # fmt: skip
         self._sources = sources
         self._has_log_columns = has_log_columns
+        self._encode = encode
         self._tables = tables
         self._readers = {name: TopicReader(source, registry, worker, facilities) for name, source in sources.items()}
         self._lock = threading.Lock()
@@ -71,7 +73,7 @@ class Preparation:
                     continue
                 frame = with_log_columns(read.frame, messages) if self._has_log_columns else read.frame
                 rows += [
-                    Rows(table, name, table.sources[source.name](frame))
+                    self._encode(Rows(table, name, table.sources[source.name](frame)))
                     for table in self._tables
                     if source.name in table.sources
                 ]

@@ -59,7 +59,7 @@ class ProjectionSession:
         self._facilities = FacilityDirectory(config.kafka, Codec(registry))
         self._prepare = Preparation(
             self._sources, config.tables, registry, self._worker, self._known_facilities,
-            has_log_columns=config.has_log_columns,
+            encode=self._sink.encode, has_log_columns=config.has_log_columns,
         )  # fmt: skip
         self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply)
         memory = BatchPolicy(config.memory_mb * 2**20)

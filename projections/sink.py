@@ -37,15 +37,19 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of one table out of one batch of one topic: `frame` has the table's columns and `_row`."""
+    """Rows of one table out of one batch of one topic: `frame` has the table's columns and `_row`.
+
+    `encoded` is what the sink's `encode` made of them, None where it makes nothing.
+    """
 
     table: Table
     topic: str
     frame: pl.DataFrame
+    encoded: bytes | None = None
 
 
 class Sink(Protocol):
-    """One store. A sink belongs to one worker; its methods are not called at the same time."""
+    """One store. A sink belongs to one worker; its methods but `encode` are not called at the same time."""
 
     @property
     def dependency(self) -> str:
@@ -60,6 +64,12 @@ class Sink(Protocol):
 
     def release(self, places: Sequence[Place]) -> None:
         """Says that this owner will not write these any more. Never needed for safety; raises UnavailableError."""
+
+    def encode(self, rows: Rows) -> Rows:
+        """Does what of `apply` needs no store, beside the `apply` of an earlier batch. May return the rows as they are.
+
+        What a row holds is refused by `apply`, not here.
+        """
 
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
         """Writes the rows and moves the offsets, all or none; returns the rows written by table.

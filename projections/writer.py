@@ -42,11 +42,18 @@ class _ColumnDumper(Dumper):
         return obj.data
 
 
-def write(connection: Connection, table: Table, rows: pl.DataFrame, target: str | None = None) -> int:
+def encoded(table: Table, rows: pl.DataFrame) -> bytes | None:
+    """Returns what `write` sends, where that can be made before: the rows of a table that is copied to."""
+    return binary_copy(rows, table.columns) if table.mode is Mode.APPEND and not rows.is_empty() else None
+
+
+def write(
+    connection: Connection, table: Table, rows: pl.DataFrame, target: str | None = None, made: bytes | None = None
+) -> int:
     """Writes the rows (the table's columns and `_row`) and returns how many the table took.
 
-    `target` is the name of a table of the same form to write to instead. Raises psycopg.Error; nothing is committed
-    here.
+    `target` is the name of a table of the same form to write to instead; `made` is what `encoded` returned for the
+    rows. Raises psycopg.Error; nothing is committed here.
     """
     if rows.is_empty():
         return 0
@@ -56,7 +63,7 @@ def write(connection: Connection, table: Table, rows: pl.DataFrame, target: str 
             statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(name, _columns(table))
             with connection.cursor() as cursor:
                 with cursor.copy(statement) as copy:
-                    copy.write(binary_copy(rows, table.columns))
+                    copy.write(made if made is not None else binary_copy(rows, table.columns))
                 return len(rows)
         case Mode.LATEST:
             return _insert(connection, table, name, newest(rows, table, ROW), _update(table, name, ">="))

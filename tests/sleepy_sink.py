@@ -35,8 +35,8 @@ def opened(dsn: str, worker: str) -> PostgresSink:
     if moment == "inside":
         write: Any = getattr(postgres, "write")  # noqa: B009 - the name is the module's own import
 
-        def write_and_sleep(*arguments: Any) -> int:
-            written: int = write(*arguments)
+        def write_and_sleep(*arguments: Any, **more: Any) -> int:
+            written: int = write(*arguments, **more)
             _sleep(Path(file))
             return written
 

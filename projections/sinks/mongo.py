@@ -105,6 +105,10 @@ class MongoSink:
     def release(self, places: Sequence[Place]) -> None:
         """See Sink. There is nothing to give back: nothing is held between two batches."""
 
+    def encode(self, rows: Rows) -> Rows:
+        """See Sink."""
+        return rows
+
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
         """See Sink; the module's docstring has the order of writes."""
         batches = [(part.table, [_update(part.table, row) for row in _rows(part)]) for part in rows]

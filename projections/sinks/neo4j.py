@@ -84,6 +84,10 @@ class Neo4jSink:
     def release(self, places: Sequence[Place]) -> None:
         """See Sink. There is nothing to give back: nothing is held between two transactions."""
 
+    def encode(self, rows: Rows) -> Rows:
+        """See Sink."""
+        return rows
+
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
         """See Sink. The offsets go first: a worker that has been overtaken stops before it writes."""
         written: dict[str, int] = {}

@@ -65,6 +65,10 @@ class ParquetSink:
         for place in places:
             self._ledgers.pop(place, None)
 
+    def encode(self, rows: Rows) -> Rows:
+        """See Sink."""
+        return rows
+
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
         """See Sink. Steps 3 to 5."""
         started = time.monotonic()

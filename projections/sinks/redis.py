@@ -112,6 +112,10 @@ class RedisSink:
     def release(self, places: Sequence[Place]) -> None:
         """See Sink. There is nothing to give back: nothing is held between two scripts."""
 
+    def encode(self, rows: Rows) -> Rows:
+        """See Sink."""
+        return rows
+
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
         """See Sink."""
         batch = {

@@ -63,3 +63,13 @@ def test_the_size_never_leaves_its_bounds(observed: list[tuple[int, float, float
 def test_three_batches_of_the_largest_size_fit_into_the_memory(payload: float) -> None:
     policy = BatchPolicy(256 * MIB)
     assert 3 * policy.largest(payload) * (700 + 5 * payload) <= 256 * MIB
+
+
+def test_much_the_same_rate_leaves_the_size_alone_for_a_while() -> None:
+    size = BatchSize(BatchPolicy(1024 * MIB))
+    seen = []
+    for number in range(4 * 6):
+        seen.append(size.current)
+        # The first rate makes the size grow once; those after it differ by 1 %, which is noise.
+        size.observe(size.current, size.current / (1e6 * (1 + 0.01 * (number // 4 % 2))))
+    assert seen == [20_000] * 4 + [30_000] * 20
