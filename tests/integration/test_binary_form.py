@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from projections.error import RefusedError
 from projections.offset_store import Connection
+from projections.sinks.postgres import translated
 from projections.table import Database, Mode, Table
 from projections.writer import write
 from schemas.columnar import ROW
@@ -108,3 +110,12 @@ def test_one_long_text_does_not_make_all_rows_long(connection: Connection) -> No
     assert write(connection, table, in_frame(rows)) == 2_000
     lengths = connection.execute("SELECT length(name), count(*) FROM every_type GROUP BY 1 ORDER BY 1").fetchall()
     assert lengths == [(1, 1_999), (500_000, 1)]
+
+
+def test_a_value_that_its_column_can_not_hold_is_refused_and_not_cut(connection: Connection) -> None:
+    table = Table("every_type", Database.POSTGRES, Mode.APPEND, {}, {"id": "integer"})
+    frame = pl.DataFrame({"id": [1, 2**40], ROW: [0, 1]}, schema={"id": pl.Int64, ROW: pl.UInt32})
+    connection.execute("TRUNCATE every_type")
+    with pytest.raises(RefusedError), translated(), connection.transaction():
+        write(connection, table, frame)
+    assert connection.execute("SELECT count(*) FROM every_type").fetchall() == [(0,)]
