@@ -182,6 +182,11 @@ def timescale_world(stack: RunningStack, topic_name: Callable[[str], str], tmp_p
     """The session's TimescaleDB, migrated: tests tell their rows apart by device."""
     with psycopg.connect(stack.metrics_dsn, autocommit=True) as connection:
         migration.migrate(connection, migration.migrations(Database.TIMESCALE))
+        # The tests' readings are older than the retention, which would drop them when its job comes round.
+        connection.execute(
+            "SELECT alter_job(job_id, scheduled => false) FROM timescaledb_information.jobs"
+            " WHERE proc_name = 'policy_retention'"
+        )
     yield from _world(stack, topic_name, tmp_path / "worker.log", Database.TIMESCALE, stack.metrics_dsn)
 
 
