@@ -18,6 +18,7 @@ Protocol:
 import logging
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -112,8 +113,7 @@ class ProjectionSession:
             self._gathering.add(messages, time.monotonic())
             if self._gathering.is_due(time.monotonic()):
                 self._submit()
-        if time.monotonic() - self._shown_at >= _SHOW_EVERY_S:
-            self._show_lag()
+        self._show_lag_when_due()
 
     @property
     def has_work(self) -> bool:
@@ -155,6 +155,7 @@ class ProjectionSession:
                     assert message is None or message.error() is not None, "a paused partition gave a message"
                     if self._failure is not None:
                         raise self._failure
+                    self._show_lag_when_due()
         finally:
             if self._is_paused:
                 self._is_paused = False
@@ -208,12 +209,19 @@ class ProjectionSession:
         for letter in prepared.dead:
             metric.DEAD_LETTERS.labels(self._worker, letter.topic, letter.stage).inc()
 
+    def _show_lag_when_due(self) -> None:
+        if time.monotonic() - self._shown_at >= _SHOW_EVERY_S:
+            # A broker that is away shows elsewhere.
+            with suppress(KafkaException):
+                self._show_lag()
+
     def _show_lag(self) -> None:
         self._shown_at = time.monotonic()
         seconds: dict[str, float] = dict.fromkeys(self._sources, 0.0)
         for (name, partition), claim in list(self._owned.items()):
             place = TopicPartition(name, partition)
-            _, high = self._consumer.get_watermark_offsets(place, cached=True)
+            # The client learns the end of a log from what it fetches; while it is paused, it has to ask.
+            _, high = self._consumer.get_watermark_offsets(place, _SHOW_EVERY_S, cached=not self._is_paused)
             applied = self._applied.get((name, partition), claim.next_offset)
             if applied == claim.next_offset and not self._gathering:
                 # Transaction markers take offsets too, which are passed though no record of them was applied.
