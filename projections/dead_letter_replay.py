@@ -9,7 +9,7 @@ take it twice. So it goes the worker's own way, from the bytes to the rows:
 What came of it is for the caller to say on the dead-letter topic.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, Self, runtime_checkable
@@ -83,7 +83,7 @@ class DeadLetterReplay:
         self._sink: ReplaySink = sink
         self._facilities = FacilityDirectory(config.kafka, Codec(registry))
         self._readers = {
-            name: TopicReader(source, registry, self._worker, self._known_facilities)
+            name: TopicReader(source, registry, self._worker, self._facilities.knowing)
             for name, source in self._sources.items()
         }
 
@@ -157,11 +157,6 @@ class DeadLetterReplay:
         return [
             Verdict(letter, Outcome.REPLAYED if letter.id in fresh else Outcome.ALREADY) for letter in letters.values()
         ]
-
-    def _known_facilities(self, wanted: Collection[str]) -> Collection[str]:
-        if not self._facilities.known.issuperset(wanted):
-            self._facilities.refresh()
-        return self._facilities.known
 
 
 def _only(rows: Sequence[Rows], numbers: Sequence[int]) -> list[Rows]:

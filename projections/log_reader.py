@@ -148,12 +148,10 @@ class LogReader:
         return sorted(found.partitions)
 
     def _known_facilities(self, wanted: Collection[str]) -> Collection[str]:
-        if not self._facilities.known.issuperset(wanted):
-            try:
-                self._facilities.refresh()
-            except KafkaException as error:
-                raise UnavailableError(f"the registered facilities can't be read: {error}") from error
-        return self._facilities.known
+        try:
+            return self._facilities.knowing(wanted)
+        except KafkaException as error:
+            raise UnavailableError(f"the registered facilities can't be read: {error}") from error
 
 
 def _before(end: int, messages: Sequence[Message]) -> tuple[list[Message], bool]:

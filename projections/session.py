@@ -17,7 +17,6 @@ Protocol:
 
 import logging
 import time
-from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -59,7 +58,7 @@ class ProjectionSession:
         self._sink = config.sink()
         self._facilities = FacilityDirectory(config.kafka, Codec(registry))
         self._prepare = Preparation(
-            self._sources, config.tables, registry, self._worker, self._known_facilities,
+            self._sources, config.tables, registry, self._worker, self._facilities.knowing,
             encode=self._sink.encode, has_log_columns=config.has_log_columns,
         )  # fmt: skip
         self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply)
@@ -231,11 +230,6 @@ class ProjectionSession:
             seconds[name] = max(seconds[name], lag * self._pace_ms.get(name, 0.0) / 1000)
         for name, lag_s in seconds.items():
             metric.LAG_SECONDS.labels(self._worker, name).set(lag_s)
-
-    def _known_facilities(self, wanted: Collection[str]) -> Collection[str]:
-        if not self._facilities.known.issuperset(wanted):
-            self._facilities.refresh()
-        return self._facilities.known
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         # Step 1. An exception here would be lost in the client's callback.

@@ -1,6 +1,6 @@
 """The facilities that are registered, as the workers that check references need them: read from the compacted topic."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -37,6 +37,10 @@ class FacilityDirectory:
     def known(self) -> frozenset[str]:
         """Facility ids seen up to the last refresh."""
         return self._known
+
+    def knowing(self, wanted: Collection[str]) -> frozenset[str]:
+        """Returns the ids known, looked up anew where one of those wanted is not. Raises KafkaException."""
+        return self._known if self._known.issuperset(wanted) else self.refresh()
 
     def refresh(self) -> frozenset[str]:
         """Reads the topic up to its present end and returns the ids. Raises KafkaException."""

@@ -5,7 +5,7 @@ of these: the later one wins, the earlier one stops at its next batch and says s
 """
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 import polars as pl
@@ -66,7 +66,7 @@ class Filling:
         self._owned: dict[Place, Claim] = {}
         self._oldest: dict[Place, int] = {}
         self._facilities = FacilityDirectory(config.kafka, Codec(registry))
-        self._prepare = Preparation(self._sources, (self._table,), registry, self.worker, self._known_facilities)
+        self._prepare = Preparation(self._sources, (self._table,), registry, self.worker, self._facilities.knowing)
         self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply)
 
     def __enter__(self) -> Self:
@@ -231,8 +231,3 @@ class Filling:
                 write(self._connection, self._table, rows, self._name)
         self._move(steps)
         self.events += len(events)
-
-    def _known_facilities(self, wanted: Collection[str]) -> Collection[str]:
-        if not self._facilities.known.issuperset(wanted):
-            self._facilities.refresh()
-        return self._facilities.known

@@ -15,7 +15,7 @@ number) or by the group's generation (KIP-447). A restart aborts at once what it
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -269,11 +269,6 @@ class RollupSession:
         for name, lag_s in seconds.items():
             metric.LAG_SECONDS.labels(WORKER, name).set(lag_s)
 
-    def _known_facilities(self, wanted: Collection[str]) -> Collection[str]:
-        if not self._facilities.known.issuperset(wanted):
-            self._facilities.refresh()
-        return self._facilities.known
-
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         found = consumer.committed(assigned, _REQUEST_S)
         for place in found:
@@ -290,7 +285,7 @@ class RollupSession:
                 policy=self._policy,
                 max_ahead_ms=self._config.max_ahead_s * 1000,
                 decoder=self._decoders[place.topic],
-                known_facilities=self._known_facilities,
+                known_facilities=self._facilities.knowing,
                 committed=(place.offset, resume) if resume is not None and committed else None,
             )
         consumer.incremental_assign([TopicPartition(p.topic, p.partition, p.offset) for p in found])
