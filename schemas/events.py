@@ -38,6 +38,11 @@ class AllocationCommand:
     workload_id: str | None = field(metadata={"doc": "Workload, for START_ and STOP_WORKLOAD."}, default=None)
     gpus: int = field(metadata={"doc": "GPUs of the workload, 0 for SET_POWER_MODE."}, default=0)
     duration_s: int = field(metadata={"doc": "Run time left of the workload, s; 0 for SET_POWER_MODE."}, default=0)
+    hold_until: datetime | None = field(
+        metadata={"doc": "Until when a mode holds; a device that has heard nothing newer by then takes the fallback."},
+        default=None,
+    )
+    fallback_mode: PowerMode | None = field(metadata={"doc": "Mode to take then."}, default=None)
 
 
 class ResourceKind(StrEnum):
@@ -59,6 +64,54 @@ class GroupAllocation:
     margin_usd_h: float = field(metadata={"doc": "Expected margin, USD an hour."})
     reason: str = field(metadata={"doc": "Why, in one line that a person can read."})
     power_mode: PowerMode | None = field(metadata={"doc": "Mode of an ASIC group, null for GPUs."}, default=None)
+    next_mode: PowerMode | None = field(
+        metadata={"doc": "Mode planned for the next interval; null for GPUs and without a plan."}, default=None
+    )
+    running_since: datetime | None = field(
+        metadata={"doc": "Since when it has been running (or off); null where that is not known."}, default=None
+    )
+    hold_until: datetime | None = field(
+        metadata={"doc": "Until when its devices hold the mode without a further command."}, default=None
+    )
+
+
+class DecisionKind(StrEnum):
+    """Whether hours ahead were planned, or the interval alone was decided within the plan."""
+
+    PLAN = "PLAN"
+    DISPATCH = "DISPATCH"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedInterval:
+    """What the plan has for one interval."""
+
+    power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh that it rests on, USD/MWh."})
+    mining_mw: float = field(metadata={"doc": "Mining, MW at the meter."})
+    gpu_mw: float = field(metadata={"doc": "GPUs, MW at the meter."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindingLimit:
+    """A limit that holds back the decision, and what one more unit of it would be worth."""
+
+    rule: str = field(metadata={"doc": "Which limit: facility cap, transformer, grid call, ramp, GPUs …"})
+    subject: str = field(metadata={"doc": "Of what."})
+    interval: int = field(metadata={"doc": "Interval of the plan, 0 for the decided one."})
+    unit: str = field(metadata={"doc": "MW or GPU."})
+    usd_h: float = field(metadata={"doc": "Worth of one more unit, USD an hour."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUpRule:
+    """A rule that could not be kept."""
+
+    rule: str = field(metadata={"doc": "Which rule."})
+    subject: str = field(metadata={"doc": "Of what."})
+    interval: int = field(metadata={"doc": "Interval of the plan, 0 for the decided one."})
+    amount: float = field(metadata={"doc": "How much of it."})
+    unit: str = field(metadata={"doc": "Unit of the amount."})
+    penalty_usd: float = field(metadata={"doc": "Its penalty, USD."})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +138,16 @@ class AllocationDecision:
     grid_mw: float = field(metadata={"doc": "Left to the grid of what could be used, MW."})
     power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh that it rests on, USD/MWh."})
     allocations: list[GroupAllocation] = field(metadata={"doc": "One entry a resource group, sorted by id."})
+    kind: DecisionKind = field(metadata={"doc": "How it was decided."}, default=DecisionKind.DISPATCH)
+    horizon: list[PlannedInterval] = field(
+        metadata={"doc": "The plan, the decided interval first; empty for a dispatch."}, default_factory=list
+    )
+    binding_limits: list[BindingLimit] = field(
+        metadata={"doc": "What limits it, by interval, rule and subject."}, default_factory=list
+    )
+    given_up: list[GivenUpRule] = field(
+        metadata={"doc": "What could not be kept, by interval, rule and subject."}, default_factory=list
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +172,23 @@ class GroupInput:
     current_mode: PowerMode | None = field(
         metadata={"doc": "Mode commanded last, null for GPUs or before the first command."}, default=None
     )
+    transformer_id: str | None = field(
+        metadata={"doc": "Transformer that feeds it, null where none limits."}, default=None
+    )
+    start_cost_usd: float = field(metadata={"doc": "Wear of starting the whole group, USD."}, default=0.0)
+    stop_cost_usd: float = field(metadata={"doc": "Wear of stopping the whole group, USD."}, default=0.0)
+    min_up_s: int = field(metadata={"doc": "Least time that it runs once started, s."}, default=0)
+    min_down_s: int = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
+    held_s: int = field(
+        metadata={"doc": "How long it has been running (or off) by the start of the interval, s."}, default=0
+    )
+    planned_mode: PowerMode | None = field(
+        metadata={"doc": "Mode that the plan has for the next interval; null without a plan."}, default=None
+    )
+    hold_until: datetime | None = field(
+        metadata={"doc": "Until when its devices hold the mode commanded last."}, default=None
+    )
+    island_gpus: int = field(metadata={"doc": "GPUs that NVLink joins; 0 for ASICs."}, default=0)
 
 
 class WorkloadState(StrEnum):
@@ -136,6 +216,28 @@ class WorkloadInput:
     preemption_cost_usd: float = field(metadata={"doc": "Cost of stopping it, USD."})
     remaining_s: int = field(metadata={"doc": "Run time left, s."})
     resource_group_id: str | None = field(metadata={"doc": "GPU group that holds it."}, default=None)
+    slack_s: int | None = field(
+        metadata={"doc": "Time from the start of the interval to its deadline, s; null for none."}, default=None
+    )
+    sla_penalty_usd: float = field(metadata={"doc": "Cost of missing the deadline, USD."}, default=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformerLimit:
+    """A limit within the facility."""
+
+    transformer_id: str = field(metadata={"doc": "The transformer."})
+    cap_mw: float = field(metadata={"doc": "Greatest power of the groups behind it, MW."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HorizonInterval:
+    """What is expected of one interval of the plan."""
+
+    power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh, USD/MWh."})
+    source: str = field(metadata={"doc": "Where it comes from: REAL_TIME, DAY_AHEAD or FORECAST."})
+    limit_mw: float | None = field(metadata={"doc": "Load limit of a grid call known by then, MW."}, default=None)
+    payment_usd_mwh: float = field(metadata={"doc": "Payment of that call, USD/MWh."}, default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +261,22 @@ class AllocationSnapshot:
     workloads: list[WorkloadInput] = field(metadata={"doc": "Workloads that may run, sorted by id."})
     signal_id: str | None = field(metadata={"doc": "Active grid call, if any."}, default=None)
     limit_mw: float | None = field(metadata={"doc": "Load limit of the active call, MW."}, default=None)
+    load_before_mw: float | None = field(metadata={"doc": "Facility load decided last, MW."}, default=None)
+    ramp_mw_min: float = field(
+        metadata={"doc": "Greatest change of the load, MW a minute; 0 for no limit."}, default=0.0
+    )
+    min_load_mw: float = field(metadata={"doc": "Least load that is to be kept, MW."}, default=0.0)
+    block_mw: float = field(metadata={"doc": "Power bought ahead at a fixed price, MW."}, default=0.0)
+    sell_back_limit_mw: float = field(
+        metadata={"doc": "Greatest power of the block that can be sold back, MW."}, default=0.0
+    )
+    transformers: list[TransformerLimit] = field(
+        metadata={"doc": "Limits within the facility, sorted by id."}, default_factory=list
+    )
+    horizon: list[HorizonInterval] = field(
+        metadata={"doc": "The plan's intervals, the decided one first; empty for a decision of the interval alone."},
+        default_factory=list,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
