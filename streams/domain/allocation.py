@@ -6,32 +6,25 @@
     load <= facility cap;  load - excess <= limit of the active grid call
 
 Worth is the margin an hour: revenue less the all-in cost of the energy with cooling and the payment of a call forgone,
-for running workloads with the preemption avoided. A multiple-choice knapsack with assignment; solved by CP-SAT
-(OR-tools) in integers with one worker, a fixed seed and a limit in deterministic time, so the same snapshot gives the
-same bytes.
+for running workloads with the preemption avoided. A multiple-choice knapsack with assignment, solved exactly by
+`streams.domain.knapsack` and, where that would take too long, by CP-SAT. Both count in integers and work by work done,
+never by time, so the same snapshot gives the same bytes.
 """
-
-from functools import cache
-from importlib.metadata import version
-from typing import Any
-
-from ortools.sat.python import cp_model
 
 from schemas.events import (
     AllocationDecision,
     AllocationSnapshot,
+    BindingLimit,
     GroupAllocation,
     GroupInput,
     PowerMode,
     ResourceKind,
     WorkloadInput,
 )
-from streams.domain import identity
+from streams.domain import cp_sat, identity, knapsack
 from streams.domain.choice import (
     MONEY_PER_USD,
     Choices,
-    ModeChoice,
-    PlaceChoice,
     Selection,
     choices,
     extra_w,
@@ -39,19 +32,21 @@ from streams.domain.choice import (
     preemption_usd_h,
     worth,
 )
+from streams.domain.dual import Dual, dual, interval
 from streams.domain.reason import gpu_reason, mining_reason
 from streams.domain.workload import ON_GPUS
-
-# In CP-SAT's deterministic seconds, about as long as wall seconds. What is found by then is taken, with its proven gap.
-DETERMINISTIC_LIMIT = 0.5
-SEED = 1
 
 
 def solve(snapshot: AllocationSnapshot) -> AllocationDecision:
     """Returns the decision of a snapshot: a pure function, the same bit for bit each time. Always feasible."""
     found = choices(snapshot)
-    start = merit_order(found)
-    selection, status, bound = _best(found, start)
+    best = knapsack.optimum(found)
+    if best is not None:
+        selection, status, bound = best.selection, "OPTIMAL", float(best.worth)
+        solver, prices = knapsack.NAME, best.prices
+    else:
+        selection, status, bound = cp_sat.best(found, merit_order(found))
+        solver, prices = cp_sat.name(), dual(interval(found, merged=True))
     objective_usd_h = worth(found, selection) / MONEY_PER_USD + found.constant_usd_h
     bound_usd_h = max(bound / MONEY_PER_USD + found.constant_usd_h, objective_usd_h)
     groups = [_group(snapshot, found, selection, group) for group in snapshot.groups]
@@ -68,7 +63,7 @@ def solve(snapshot: AllocationSnapshot) -> AllocationDecision:
         snapshot_id=snapshot.event_id,
         interval_start=snapshot.interval_start,
         interval_s=snapshot.interval_s,
-        solver=solver_name(),
+        solver=solver,
         status=status,
         objective_usd_h=objective_usd_h,
         bound_usd_h=bound_usd_h,
@@ -79,71 +74,31 @@ def solve(snapshot: AllocationSnapshot) -> AllocationDecision:
         grid_mw=max(min(snapshot.cap_mw, _greatest_mw(snapshot)) - load_mw, 0.0),
         power_cost_usd_mwh=snapshot.power_cost_usd_mwh,
         allocations=groups,
+        binding_limits=binding_limits(snapshot, found, prices),
     )
 
 
-@cache
-def solver_name() -> str:
-    """Solver and version, as it stands in each decision."""
-    return f"OR-tools CP-SAT {version('ortools')}"
+def binding_limits(snapshot: AllocationSnapshot, found: Choices, prices: Dual) -> list[BindingLimit]:
+    """What limits a decision and the worth of one more MW or GPU, USD an hour, by rule and subject.
 
-
-def _best(found: Choices, start: Selection) -> tuple[Selection, str, float]:
-    model = cp_model.CpModel()
-    modes = {
-        (choice.group, choice.mode): model.new_bool_var(f"{choice.group}/{choice.mode}")
-        for options in found.modes.values()
-        for choice in options
-    }
-    places = [model.new_bool_var(f"{p.workload.workload_id}@{p.group}") for p in found.places]
-    for group, options in found.modes.items():
-        model.add_exactly_one(modes[group, choice.mode] for choice in options)
-    for name in {p.workload.workload_id: None for p in found.places}:
-        model.add_at_most_one(
-            var for p, var in zip(found.places, places, strict=True) if p.workload.workload_id == name
-        )
-    for group, units in found.gpus.items():
-        held = [(p, var) for p, var in zip(found.places, places, strict=True) if p.group == group]
-        model.add(sum(p.workload.gpus * var for p, var in held) <= units)
-    variables = [*(modes[c.group, c.mode] for options in found.modes.values() for c in options), *places]
-    chosen: list[ModeChoice | PlaceChoice] = [*(c for options in found.modes.values() for c in options), *found.places]
-    load = cp_model.LinearExpr.weighted_sum(variables, [c.extra_w for c in chosen])
-    model.add(load <= found.cap_extra_w)
-    objective = cp_model.LinearExpr.weighted_sum(variables, [c.worth for c in chosen])
-    if found.limit_extra_w is not None:
-        excess = model.new_int_var(0, max(found.cap_extra_w, 1), "excess_w")
-        model.add(load - excess <= found.limit_extra_w)
-        objective -= found.penalty_per_w * excess
-        model.add_hint(excess, 0)
-    model.maximize(objective)
-    for (group, mode), var in modes.items():
-        model.add_hint(var, start.modes[group] is mode)
-    for place, var in zip(found.places, places, strict=True):
-        model.add_hint(var, start.places.get(place.workload.workload_id) == place.group)
-    solver = _solver()
-    status = solver.solve(model)
-    if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
-        # No answer within the limit: the merit-order rule's, with a bound that needs no solver.
-        return start, "FALLBACK", float(sum(max(c.worth, 0) for c in chosen))
-    selection = Selection(
-        {group: mode for (group, mode), var in modes.items() if solver.boolean_value(var)},
-        {
-            p.workload.workload_id: p.group
-            for p, var in zip(found.places, places, strict=True)
-            if solver.boolean_value(var)
-        },
-    )
-    if worth(found, selection) < worth(found, start):
-        selection = start
-    return selection, "OPTIMAL" if status == cp_model.OPTIMAL else "FEASIBLE", solver.best_objective_bound
-
-
-def _solver() -> Any:
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = SEED
-    solver.parameters.max_deterministic_time = DETERMINISTIC_LIMIT
-    return solver
+    They are the prices of the linear relaxation (Dantzig, "Linear Programming and Extensions", 1963, on duals): what a
+    small change is worth on average, not what the next whole mode or workload is worth. What a call pays for the cap
+    itself is not in them.
+    """
+    # Money units for a W and USD for a MW are the same number.
+    is_called = found.limit_extra_w is not None and found.limit_extra_w < found.cap_extra_w
+    call = min(prices.watt, found.penalty_per_w) if is_called else 0.0
+    gpu = prices.gpu if len(prices.gpu) == len(found.gpus) else prices.gpu * len(found.gpus)
+    rows = [("GPUs", group, "GPU", price / MONEY_PER_USD) for group, price in zip(found.gpus, gpu, strict=True)]
+    rows += [
+        ("facility cap", snapshot.facility_id, "MW", prices.watt - call),
+        ("grid call", snapshot.signal_id or "", "MW", call),
+    ]
+    return [
+        BindingLimit(rule=rule, subject=subject, interval=0, unit=unit, usd_h=usd_h)
+        for rule, subject, unit, usd_h in rows
+        if usd_h > 0
+    ]
 
 
 def _group(snapshot: AllocationSnapshot, found: Choices, selection: Selection, group: GroupInput) -> GroupAllocation:

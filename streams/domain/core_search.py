@@ -102,13 +102,13 @@ class _Search:
         return self._trace(opened, stages)
 
     def _root(self) -> Ints:
-        root = np.zeros((self.GPUS + len(self._problem.pools), 1), np.int64)
-        for options, i in zip(self._problem.classes, self._default, strict=True):
-            root[self.WATTS] += options[i].watts
-            root[self.WORTH] += options[i].worth
-            if options[i].pool >= 0:
-                root[self.GPUS + options[i].pool] += options[i].gpus
-        return root
+        options = [options[i] for options, i in zip(self._problem.classes, self._default, strict=True)]
+        gpus = [0] * len(self._problem.pools)
+        for option in options:
+            if option.pool >= 0:
+                gpus[option.pool] += option.gpus
+        column = [sum(o.watts for o in options), sum(o.worth for o in options), 0, 0, *gpus]
+        return np.array(column, np.int64)[:, None]
 
     def _opened(self, states: Ints, c: int) -> Ints:
         options, lost, old = self._problem.classes[c], self._losses[c], self._problem.classes[c][self._default[c]]

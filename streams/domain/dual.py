@@ -3,8 +3,9 @@
 The Lagrangian dual of the interval's problem (Kellerer, Pferschy, Pisinger, "Knapsack Problems", 2004, section 11.2).
 Watts and GPUs get a price, the limits go, and what is left falls apart into a maximum for each group and workload:
 
-    bound(l, m) = sum over c of max over i (worth - l * watts - m[pool] * gpus) + most(l) + sum of m[pool] * units
-    most(l)     = max over load of l * load - penalty * (load over the limit) = l * limit + max(l - penalty, 0) * (cap - limit)
+    bound(l, m) = sum over c of max over i of (worth - l * watts - m[pool] * gpus) + most(l) + sum of m[pool] * units
+    most(l) = max over load of l * load - penalty * (load over the limit)
+            = l * limit + max(l - penalty, 0) * (cap - limit)
 
 Every price gives an upper bound. For power alone the best price is that of the linear relaxation: the slope of the edge
 of the choices' convex hulls at which the limit is reached. With GPUs the prices are found in turn, which ends at
@@ -13,7 +14,7 @@ than half a money unit.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ class Option(NamedTuple):
 class Interval:
     """The problem in numbers: exactly one option of each class.
 
-    `pools`: units of each GPU group. The load is at most `cap_w`; what is over `limit_w`, never more than the cap, costs
+    `pools`: units of each GPU group. The load is at most `cap_w`; each W over `limit_w` (the cap or less) costs
     `penalty_per_w`.
     """
 
@@ -98,7 +99,12 @@ def dual(problem: Interval) -> Dual:
     """Returns the best prices found. Deterministic."""
     jobs = [options for options in problem.classes if options[-1].pool >= 0]
     gpu = [0.0] * len(problem.pools)
-    watt = _watt_price(problem, gpu)
+    # The hulls of the ASIC groups are the same at any price of a GPU.
+    fixed = _Hulls()
+    for options in problem.classes:
+        if options[-1].pool < 0:
+            fixed.add(options, gpu)
+    watt = _watt_price(problem, fixed, jobs, gpu)
     for turn in range(ROUNDS if jobs else 0):
         before = watt, tuple(gpu)
         if turn == 0 and len(gpu) > 1:
@@ -106,9 +112,9 @@ def dual(problem: Interval) -> Dual:
             gpu = [_gpu_price(jobs, range(len(gpu)), sum(problem.pools), watt, gpu)] * len(gpu)
         for pool, units in enumerate(problem.pools):
             gpu[pool] = _gpu_price(jobs, (pool,), units, watt, gpu)
-        watt = _watt_price(problem, gpu)
         if before == (watt, tuple(gpu)):
             break
+        watt = _watt_price(problem, fixed, jobs, gpu)
     return priced(problem, watt, tuple(gpu))
 
 
@@ -119,32 +125,37 @@ def priced(problem: Interval, watt: float, gpu: tuple[float, ...]) -> Dual:
     return Dual(watt, gpu, bound + sum(price * units for price, units in zip(gpu, problem.pools, strict=True)))
 
 
-def _watt_price(problem: Interval, gpu: list[float]) -> float:
-    load = 0
-    edges: list[tuple[float, int]] = []
-    for options in problem.classes:
-        load += _hull(options, gpu, edges)
-    edges.sort(reverse=True)
-    for slope, watts in edges:
+@dataclass(slots=True)
+class _Hulls:
+    """Upper hulls of classes: the least load of all, W, and slope and width of each edge."""
+
+    load_w: int = 0
+    edges: list[tuple[float, int]] = field(default_factory=list)
+
+    def add(self, options: tuple[Option, ...], gpu: list[float]) -> None:
+        points = sorted([(o[0], -o[1] if o[3] < 0 else gpu[o[3]] * o[2] - o[1]) for o in options])
+        hull: list[tuple[int, float]] = []
+        for watts, loss in points:
+            if hull and loss >= hull[-1][1]:
+                continue
+            while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-1], (watts, loss)):
+                hull.pop()
+            hull.append((watts, loss))
+        self.load_w += hull[0][0]
+        self.edges.extend([(_slope(a, b), b[0] - a[0]) for a, b in pairwise(hull)])
+
+
+def _watt_price(problem: Interval, fixed: _Hulls, jobs: list[tuple[Option, ...]], gpu: list[float]) -> float:
+    hulls = _Hulls(fixed.load_w, list(fixed.edges))
+    for options in jobs:
+        hulls.add(options, gpu)
+    load = hulls.load_w
+    for slope, watts in sorted(hulls.edges, reverse=True):
         room = problem.cap_w if slope > problem.penalty_per_w else problem.limit_w
         if load + watts > room:
             return slope if load <= room else float(problem.penalty_per_w)
         load += watts
     return 0.0 if load <= problem.limit_w else float(problem.penalty_per_w)
-
-
-def _hull(options: tuple[Option, ...], gpu: list[float], edges: list[tuple[float, int]]) -> int:
-    """Appends slope and width of the edges of a class's upper hull; returns where it begins, W."""
-    points = sorted((o.watts, -(o.worth - (gpu[o.pool] * o.gpus if o.pool >= 0 else 0.0))) for o in options)
-    hull: list[tuple[int, float]] = []
-    for watts, loss in points:
-        if hull and loss >= hull[-1][1]:
-            continue
-        while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-1], (watts, loss)):
-            hull.pop()
-        hull.append((watts, loss))
-    edges.extend((_slope(a, b), b[0] - a[0]) for a, b in pairwise(hull))
-    return hull[0][0]
 
 
 def _slope(a: tuple[int, float], b: tuple[int, float]) -> float:

@@ -33,7 +33,7 @@ class Optimum:
 
 
 def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
-    """Returns the best selection; None where nothing keeps the cap, or the search would take more than `state_limit`."""
+    """Returns the best selection; None where nothing keeps the cap or the search takes more than `state_limit`."""
     budget = Budget(state_limit)
     for merged in (True, False) if len(found.gpus) > 1 else (True,):
         problem = interval(found, merged=merged)
@@ -85,7 +85,7 @@ def _asics_alone(problem: Interval, groups: int, placed: list[int]) -> Interval:
 
 
 def _selection(found: Choices, problem: Interval, chosen: list[int]) -> Selection | None:
-    """Names what was chosen and packs the workloads, those with one place and the large ones first; None if it fails."""
+    """Names what was chosen and packs the workloads, those with one place and the large first; None if it fails."""
     modes = {group: options[i].mode for (group, options), i in zip(found.modes.items(), chosen, strict=False)}
     places: dict[str, list[PlaceChoice]] = {}
     for place in found.places:

@@ -1,4 +1,4 @@
-"""A selection that keeps the limits, from the options that a dual's prices prefer: repair first, then use what is left."""
+"""A selection that keeps the limits, from the options that a dual's prices prefer: repair, then use what is left."""
 
 from collections.abc import Sequence
 
@@ -40,9 +40,7 @@ def repaired(problem: Interval, prices: Dual, losses: Sequence[Sequence[float]])
     return chosen
 
 
-def _shed(
-    problem: Interval, losses: Sequence[Sequence[float]], chosen: list[int], free: list[int], over_w: int
-) -> int:
+def _shed(problem: Interval, losses: Sequence[Sequence[float]], chosen: list[int], free: list[int], over_w: int) -> int:
     """Lowers the load by `over_w` or as far as it goes, cheapest first; returns by how much."""
     moves = [
         ((losses[c][i] - losses[c][chosen[c]]) / (options[chosen[c]].watts - o.watts), c, i)
@@ -63,9 +61,7 @@ def _shed(
     return shed_w
 
 
-def _fill(
-    problem: Interval, losses: Sequence[Sequence[float]], chosen: list[int], free: list[int], load: int
-) -> None:
+def _fill(problem: Interval, losses: Sequence[Sequence[float]], chosen: list[int], free: list[int], load: int) -> None:
     """Takes each option that still fits and is worth more, in order of what it loses."""
     moves = [(lost[i], c, i) for c, lost in enumerate(losses) for i in range(len(lost)) if i != chosen[c]]
     for _, c, i in sorted(moves):

@@ -59,6 +59,11 @@ def take(
         limit_mw=None if call is None else call.limit_mw,
         groups=[_group(r, hashprice, modes.get(r.resource_group_id)) for r in inputs.resources],
         workloads=[_workload(w, due) for w in book.at_facility(due.facility_id, due.as_of)],
+        settlement_point=inputs.facility.settlement_point,
+        lmp_usd_mwh=inputs.price.price_usd_mwh,
+        energy_adder_usd_mwh=inputs.facility.energy_adder_usd_mwh,
+        btc_price_usd=inputs.btc.price_usd,
+        hashprice_usd_ths_day=hashprice,
     )
 
 
