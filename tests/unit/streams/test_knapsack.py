@@ -37,9 +37,9 @@ def test_optimum_is_that_of_the_general_solver(case: e.AllocationSnapshot) -> No
     assert (status, worth(found, selection)) == ("OPTIMAL", best.worth)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24))
 def test_optimum_of_a_whole_site_is_that_of_the_general_solver(seed: int) -> None:
-    found = choices(site(random.Random(seed), groups=8, jobs=12, gpu_groups=1 + seed % 3))
+    found = choices(site(random.Random(seed), groups=12, jobs=30, gpu_groups=1 + seed % 2))
     best = knapsack.optimum(found)
     selection, status, _ = cp_sat.best(found, merit_order(found))
     assert best is not None
@@ -81,6 +81,12 @@ def test_broken_call_is_worth_its_penalty_where_stopping_costs_more() -> None:
     assert best.selection.places == {"w1": "g1"}
     # 10 - 0.2 of energy + 12,000 of preemption avoided - 400.
     assert best.worth == 11_609_800_000
+
+
+def test_one_megawatt_more_of_a_broken_call_is_worth_the_penalty() -> None:
+    kept = running("w1", "g1", cost_usd=1000.0)
+    decision = solve(snapshot(asic(), gpu(), kept, power_cost_usd_mwh=30.0, signal_id="dr-1", limit_mw=0.0))
+    assert [(limit.rule, limit.usd_h) for limit in decision.binding_limits] == [("grid call", 100_000.0)]
 
 
 def test_beyond_its_limit_the_general_solver_decides_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
