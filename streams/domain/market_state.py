@@ -23,6 +23,7 @@ from schemas.events import (
     Resource,
     SignalStatus,
 )
+from streams.domain.day_ahead import DayAheadPrices
 from streams.domain.fleet_load import FleetLoad
 from streams.domain.series import Series
 
@@ -88,10 +89,11 @@ class MarketState:
     ticks: dict[str, Series[MarketTick]] = field(default_factory=dict)
     network: Series[NetworkStats] = field(default_factory=Series)
     prices: dict[str, Series[GridPrice]] = field(default_factory=dict)
+    day_ahead_prices: dict[str, DayAheadPrices] = field(default_factory=dict)
     signals: dict[str, Series[GridSignal]] = field(default_factory=dict)
     load: FleetLoad = field(default_factory=FleetLoad)
 
-    def add(self, event: InputEvent) -> tuple[str, ...] | None:  # noqa: PLR0911 - a flat table of the kinds
+    def add(self, event: InputEvent) -> tuple[str, ...] | None:  # noqa: C901, PLR0911 - a flat table of the kinds
         """Takes an event; returns the ids of those that it makes needless, or None where it is itself of no use."""
         match event:
             case Facility():
@@ -104,9 +106,10 @@ class MarketState:
                 return _or_none(self.ticks.setdefault(event.instrument, Series()).add(event))
             case NetworkStats():
                 return _or_none(event.chain == CHAIN and self.network.add(event))
+            case GridPrice(market=GridMarket.REAL_TIME):
+                return _or_none(self.prices.setdefault(event.settlement_point, Series()).add(event))
             case GridPrice():
-                series = self.prices.setdefault(event.settlement_point, Series())
-                return _or_none(event.market is GridMarket.REAL_TIME and series.add(event))
+                return _or_none(self.day_ahead_prices.setdefault(event.settlement_point, DayAheadPrices()).add(event))
             case GridSignal():
                 return _or_none(self.signals.setdefault(event.facility_id, Series()).add(event))
             case FleetWindow():
@@ -123,6 +126,11 @@ class MarketState:
         """Real-time prices where the facility settles; empty for an unknown facility."""
         facility = self.facilities.get(facility_id)
         return Series() if facility is None else self.prices.get(facility.settlement_point, Series())
+
+    def day_ahead(self, settlement_point: str, start: datetime, *, at: datetime) -> GridPrice | None:
+        """Day-ahead price of the interval that holds `start`, as published by `at`; None where none was."""
+        prices = self.day_ahead_prices.get(settlement_point)
+        return None if prices is None else prices.of(start, at)
 
     def tick_series(self, instrument: str) -> Series[MarketTick]:
         """Ticks of an instrument."""
@@ -201,6 +209,8 @@ class MarketState:
             dropped.extend(event.event_id for event in ticks.forget_before(at))
         for prices in self.prices.values():
             dropped.extend(event.event_id for event in prices.forget_before(at))
+        for hours in self.day_ahead_prices.values():
+            dropped.extend(event.event_id for event in hours.forget_before(at))
         dropped.extend(event.event_id for event in self.network.forget_before(at))
         for calls in self.signals.values():
             dropped.extend(event.event_id for event in calls.events if event.ends_at + CALL_MEMORY <= at)
