@@ -179,9 +179,7 @@ class GroupInput:
     stop_cost_usd: float = field(metadata={"doc": "Wear of stopping the whole group, USD."}, default=0.0)
     min_up_s: int = field(metadata={"doc": "Least time that it runs once started, s."}, default=0)
     min_down_s: int = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
-    held_s: int = field(
-        metadata={"doc": "How long it has been running (or off) by the start of the interval, s."}, default=0
-    )
+    held_s: int = field(metadata={"doc": "How long it has been running (or off), s."}, default=0)
     planned_mode: PowerMode | None = field(
         metadata={"doc": "Mode that the plan has for the next interval; null without a plan."}, default=None
     )
