@@ -75,7 +75,7 @@ class GroupAllocation:
     )
 
 
-class DecisionKind(StrEnum):
+class DecisionMethod(StrEnum):
     """Whether hours ahead were planned, or the interval alone was decided within the plan."""
 
     PLAN = "PLAN"
@@ -138,7 +138,7 @@ class AllocationDecision:
     grid_mw: float = field(metadata={"doc": "Left to the grid of what could be used, MW."})
     power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh that it rests on, USD/MWh."})
     allocations: list[GroupAllocation] = field(metadata={"doc": "One entry a resource group, sorted by id."})
-    kind: DecisionKind = field(metadata={"doc": "How it was decided."}, default=DecisionKind.DISPATCH)
+    method: DecisionMethod = field(metadata={"doc": "How it was decided."}, default=DecisionMethod.DISPATCH)
     horizon: list[PlannedInterval] = field(
         metadata={"doc": "The plan, the decided interval first; empty for a dispatch."}, default_factory=list
     )

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from schemas.events import (
     AllocationDecision,
     AllocationSnapshot,
-    DecisionKind,
+    DecisionMethod,
     GroupAllocation,
     GroupInput,
     PowerMode,
@@ -73,7 +73,7 @@ def solve(snapshot: AllocationSnapshot) -> AllocationDecision:
         grid_mw=max(min(snapshot.cap_mw, _greatest_mw(snapshot)) - load_mw, 0.0),
         power_cost_usd_mwh=snapshot.power_cost_usd_mwh,
         allocations=groups,
-        kind=DecisionKind.PLAN if snapshot.horizon else DecisionKind.DISPATCH,
+        method=DecisionMethod.PLAN if snapshot.horizon else DecisionMethod.DISPATCH,
         horizon=list(made.horizon),
         binding_limits=list(made.binding_limits),
         given_up=list(made.given_up),

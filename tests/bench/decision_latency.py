@@ -1,4 +1,4 @@
-"""From an event of the grid to its decision in Postgres, one at a time, while a large fleet reports to the same machine.
+"""From an event of the grid to its decision in Postgres, one at a time, while a large fleet reports beside it.
 
 `python -m tests.bench.decision_latency [--events N] [--rate N]`. The stack, all workers and the simulator run as in
 `hcp demo`; beside them one process produces N readings a second. Each event is a grid signal that limits nothing: the

@@ -24,7 +24,7 @@ def held(mode: e.PowerMode, **changes: float) -> e.GroupInput:
 
 def test_plan_decides_its_first_interval_and_says_what_is_next() -> None:
     decision = solve(snapshot(asic(), horizon=ahead(50.0, 500.0, 500.0)))
-    assert decision.kind is e.DecisionKind.PLAN
+    assert decision.method is e.DecisionMethod.PLAN
     assert modes_of(decision) == {"m1": e.PowerMode.NORMAL}
     assert decision.allocations[0].next_mode is e.PowerMode.OFF
     assert [entry.mining_mw for entry in decision.horizon] == [1.0, 0.0, 0.0]
