@@ -28,6 +28,7 @@ EXPECTED = frozenset(
         "schemas.provision.ProvisionError",
         "schemas.registry.RegistryError",
         "simulators.error.SimulatorError",
+        "streams.domain.whatif.WhatIfError",
     }
 )
 
@@ -40,6 +41,7 @@ class _Commands(LazyGroup):
         "status": "hcp.commands.stack:status",
         "logs": "hcp.commands.stack:logs",
         "explain": "hcp.commands.decision:explain",
+        "whatif": "hcp.commands.decision:whatif",
         "simulate": "hcp.commands.simulate:simulate",
         "produce": "hcp.commands.event:produce",
         "tail": "hcp.commands.event:tail",

@@ -275,6 +275,18 @@ class AllocationSnapshot:
         metadata={"doc": "The plan's intervals, the decided one first; empty for a decision of the interval alone."},
         default_factory=list,
     )
+    settlement_point: str | None = field(
+        metadata={"doc": "Where it settles its energy, e.g. HB_WEST; null where the snapshot does not say."},
+        default=None,
+    )
+    lmp_usd_mwh: float | None = field(metadata={"doc": "Real-time price there, USD/MWh."}, default=None)
+    energy_adder_usd_mwh: float | None = field(
+        metadata={"doc": "What retail, transmission and losses add to it, USD/MWh."}, default=None
+    )
+    btc_price_usd: float | None = field(metadata={"doc": "BTC price that the revenues rest on, USD."}, default=None)
+    hashprice_usd_ths_day: float | None = field(
+        metadata={"doc": "Revenue of 1 TH/s over a day that they rest on, USD."}, default=None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,19 +26,17 @@ from schemas.events import (
     ResourceKind,
     WorkloadInput,
 )
-from streams.domain import command, identity, interval_model
+from streams.domain import command, identity, interval_optimum
 from streams.domain.choice import (
-    MONEY_PER_USD,
     Choices,
     Selection,
     choices,
     extra_w,
     is_switched,
-    merit_order,
     preemption_usd_h,
-    worth,
 )
-from streams.domain.planning import Planned, planned
+from streams.domain.outcome import Outcome
+from streams.domain.planning import planned
 from streams.domain.reason import gpu_reason, mining_reason
 from streams.domain.workload import ON_GPUS
 
@@ -46,7 +44,7 @@ from streams.domain.workload import ON_GPUS
 def solve(snapshot: AllocationSnapshot) -> AllocationDecision:
     """Returns the decision of a snapshot: a pure function, the same bit for bit each time. Always feasible."""
     found = choices(snapshot)
-    made = planned(snapshot) if snapshot.horizon else _dispatched(found)
+    made = planned(snapshot) if snapshot.horizon else interval_optimum.dispatched(snapshot, found)
     groups = [_group(snapshot, found, made, group) for group in snapshot.groups]
     mining_mw = sum((g.power_mw for g in groups if g.kind is ResourceKind.ASIC), 0.0)
     gpu_mw = sum((g.power_mw for g in groups if g.kind is ResourceKind.GPU), 0.0)
@@ -80,24 +78,7 @@ def solve(snapshot: AllocationSnapshot) -> AllocationDecision:
     )
 
 
-def _dispatched(found: Choices) -> Planned:
-    start = merit_order(found)
-    selection, status, bound = interval_model.best(found, start)
-    objective_usd_h = worth(found, selection) / MONEY_PER_USD + found.constant_usd_h
-    return Planned(
-        selection=selection,
-        next_modes={},
-        objective_usd_h=objective_usd_h,
-        bound_usd_h=bound / MONEY_PER_USD + found.constant_usd_h,
-        status=status,
-        solver=interval_model.solver_name(),
-        horizon=(),
-        binding_limits=(),
-        given_up=(),
-    )
-
-
-def _group(snapshot: AllocationSnapshot, found: Choices, made: Planned, group: GroupInput) -> GroupAllocation:
+def _group(snapshot: AllocationSnapshot, found: Choices, made: Outcome, group: GroupInput) -> GroupAllocation:
     if group.kind is ResourceKind.GPU:
         return _gpu_group(snapshot, found, made.selection, group)
     mode = made.selection.modes[group.resource_group_id]

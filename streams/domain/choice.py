@@ -176,74 +176,42 @@ def _floors(snapshot: AllocationSnapshot, base_mw: float) -> Iterable[Floor]:
         yield Floor("minimum load", _room_w(snapshot.min_load_mw, base_mw), _penalty_per_w(MIN_LOAD_PENALTY_USD_MWH))
 
 
+def chosen(found: Choices, selection: Selection) -> list[ModeChoice | PlaceChoice]:
+    """Returns the choices of a selection."""
+    modes = [choice for group, mode in selection.modes.items() for choice in found.modes[group] if choice.mode is mode]
+    places = [place for place in found.places if selection.places.get(place.workload.workload_id) == place.group]
+    return [*modes, *places]
+
+
 def worth(found: Choices, selection: Selection) -> int:
-    """Worth of a selection, money units an hour, without the constant part; the penalty for a broken call included."""
-    chosen = [choice for group, mode in selection.modes.items() for choice in found.modes[group] if choice.mode is mode]
-    placed = [place for place in found.places if selection.places.get(place.workload.workload_id) == place.group]
-    load_w = extra_w(found, selection)
-    return sum(c.worth for c in chosen) + sum(p.worth for p in placed) - penalties(found, load_w)
+    """Worth of a selection, money units an hour, without the constant part; penalties taken off."""
+    return sum(choice.worth for choice in chosen(found, selection)) - penalties(found, extra_w(found, selection))
 
 
 def penalties(found: Choices, load_w: int) -> int:
     """Penalty of a load over the base, money units an hour: over a call's limit, or short of a floor."""
-    excess_w = 0 if found.limit_extra_w is None else max(load_w - found.limit_extra_w, 0)
     short = sum(max(floor.extra_w - load_w, 0) * floor.penalty_per_w for floor in found.floors)
-    return excess_w * found.penalty_per_w + short
+    return excess_w(found, load_w) * found.penalty_per_w + short
+
+
+def excess_w(found: Choices, load_w: int) -> int:
+    """Load over the limit of the active call, W."""
+    return 0 if found.limit_extra_w is None else max(load_w - found.limit_extra_w, 0)
+
+
+def keeps_transformers(found: Choices, selection: Selection) -> bool:
+    """Whether no transformer has more behind it than it carries."""
+    behind = dict.fromkeys(found.transformers, 0)
+    for choice in chosen(found, selection):
+        transformer = found.fed_by.get(choice.group)
+        if transformer in behind:
+            behind[transformer] += choice.extra_w
+    return all(behind[name] <= room_w for name, room_w in found.transformers.items())
 
 
 def extra_w(found: Choices, selection: Selection) -> int:
     """Load of a selection over the base, W at the meter."""
-    modes = (c.extra_w for group, mode in selection.modes.items() for c in found.modes[group] if c.mode is mode)
-    places = (p.extra_w for p in found.places if selection.places.get(p.workload.workload_id) == p.group)
-    return sum(modes) + sum(places)
-
-
-def merit_order(found: Choices) -> Selection:
-    """The rule that every operator knows: the worth per watt decides, best first, while power and GPUs last.
-
-    What runs keeps running where it can. Feasible always; the floor that the solver starts from and is measured
-    against.
-    """
-    room_w = found.cap_extra_w if found.limit_extra_w is None else min(found.cap_extra_w, found.limit_extra_w)
-    free, behind = dict(found.gpus), dict(found.transformers)
-    modes = {group: min(options, key=lambda c: c.extra_w).mode for group, options in found.modes.items()}
-    places: dict[str, str] = {}
-    used = dict.fromkeys(found.modes, 0)
-
-    def draws(choice: ModeChoice | PlaceChoice) -> bool:
-        nonlocal room_w
-        transformer = found.fed_by.get(choice.group)
-        if choice.extra_w > min(room_w, behind.get(transformer or "", room_w)):
-            return False
-        room_w -= choice.extra_w
-        if transformer in behind:
-            behind[transformer] -= choice.extra_w
-        return True
-
-    candidates: list[ModeChoice | PlaceChoice] = [c for options in found.modes.values() for c in options]
-    candidates.extend(found.places)
-    for choice in sorted((c for c in candidates if c.worth > 0), key=_merit, reverse=True):
-        match choice:
-            case ModeChoice():
-                # A group takes its best mode per watt once; a mode after that is a worse use of the same devices.
-                if used[choice.group] == 0 and draws(choice):
-                    modes[choice.group] = choice.mode
-                    used[choice.group] = choice.extra_w
-            case PlaceChoice():
-                gpus, name = choice.workload.gpus, choice.workload.workload_id
-                if name not in places and gpus <= free[choice.group] and draws(choice):
-                    places[name] = choice.group
-                    free[choice.group] -= gpus
-    return Selection(modes, places)
-
-
-def _merit(choice: ModeChoice | PlaceChoice) -> tuple[float, int, str, str]:
-    match choice:
-        case ModeChoice():
-            return choice.worth / max(choice.extra_w, 1), 0, choice.group, choice.mode
-        case PlaceChoice():
-            merit = choice.worth / max(choice.extra_w, 1)
-            return merit, choice.workload.priority, choice.group, choice.workload.workload_id
+    return sum(choice.extra_w for choice in chosen(found, selection))
 
 
 def _mode_choice(

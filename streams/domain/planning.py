@@ -1,7 +1,6 @@
 """The plan of a facility: its snapshot as a planning problem, and what the plan says in the terms of a decision."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,11 +10,11 @@ from schemas.events import (
     GivenUpRule,
     GroupInput,
     PlannedInterval,
-    PowerMode,
     ResourceKind,
     WorkloadInput,
 )
 from streams.domain.choice import Selection
+from streams.domain.outcome import Outcome
 from streams.domain.plan.problem import (
     AsicGroup,
     Floats,
@@ -31,29 +30,14 @@ from streams.domain.plan.solve import solve_plan
 from streams.domain.workload import ON_GPUS
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What a plan has for the decided interval, and ahead. Money is USD an hour, the mean over the horizon."""
-
-    selection: Selection
-    next_modes: dict[str, PowerMode]
-    objective_usd_h: float
-    bound_usd_h: float
-    status: str
-    solver: str
-    horizon: tuple[PlannedInterval, ...]
-    binding_limits: tuple[BindingLimit, ...]
-    given_up: tuple[GivenUpRule, ...]
-
-
-def planned(snapshot: AllocationSnapshot) -> Planned:
+def planned(snapshot: AllocationSnapshot) -> Outcome:
     """Plans the horizon of a snapshot. Deterministic; always gives a plan."""
     problem = problem_of(snapshot)
     plan = solve_plan(problem)
     hours = problem.intervals * problem.interval_s / 3600
     names = {group.group_id: tuple(mode.name for mode in group.modes) for group in problem.asic_groups}
     following = min(1, problem.intervals - 1)
-    return Planned(
+    return Outcome(
         selection=Selection(
             modes={group: names[group][modes[0]] for group, modes in plan.modes.items()},
             places={job: place.group_id for job, place in plan.placements.items() if place.start == 0 < place.stop},

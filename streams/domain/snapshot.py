@@ -82,6 +82,11 @@ def take(
             for t in sorted(facility.transformers, key=lambda t: t.transformer_id)
         ],
         horizon=list(horizon(state, inputs, due, ahead or HorizonPolicy())) if due.is_plan else [],
+        settlement_point=inputs.facility.settlement_point,
+        lmp_usd_mwh=inputs.price.price_usd_mwh,
+        energy_adder_usd_mwh=inputs.facility.energy_adder_usd_mwh,
+        btc_price_usd=inputs.btc.price_usd,
+        hashprice_usd_ths_day=hashprice,
     )
 
 

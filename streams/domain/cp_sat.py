@@ -16,7 +16,7 @@ SEED = 1
 
 
 @cache
-def solver_name() -> str:
+def name() -> str:
     """Solver and version, as it stands in each decision."""
     return f"OR-tools CP-SAT {version('ortools')}"
 
