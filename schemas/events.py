@@ -75,7 +75,7 @@ class GroupAllocation:
     )
 
 
-class DecisionKind(StrEnum):
+class DecisionMethod(StrEnum):
     """Whether hours ahead were planned, or the interval alone was decided within the plan."""
 
     PLAN = "PLAN"
@@ -138,7 +138,7 @@ class AllocationDecision:
     grid_mw: float = field(metadata={"doc": "Left to the grid of what could be used, MW."})
     power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh that it rests on, USD/MWh."})
     allocations: list[GroupAllocation] = field(metadata={"doc": "One entry a resource group, sorted by id."})
-    kind: DecisionKind = field(metadata={"doc": "How it was decided."}, default=DecisionKind.DISPATCH)
+    method: DecisionMethod = field(metadata={"doc": "How it was decided."}, default=DecisionMethod.DISPATCH)
     horizon: list[PlannedInterval] = field(
         metadata={"doc": "The plan, the decided interval first; empty for a dispatch."}, default_factory=list
     )
@@ -179,9 +179,7 @@ class GroupInput:
     stop_cost_usd: float = field(metadata={"doc": "Wear of stopping the whole group, USD."}, default=0.0)
     min_up_s: int = field(metadata={"doc": "Least time that it runs once started, s."}, default=0)
     min_down_s: int = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
-    held_s: int = field(
-        metadata={"doc": "How long it has been running (or off) by the start of the interval, s."}, default=0
-    )
+    held_s: int = field(metadata={"doc": "How long it has been running (or off), s."}, default=0)
     planned_mode: PowerMode | None = field(
         metadata={"doc": "Mode that the plan has for the next interval; null without a plan."}, default=None
     )

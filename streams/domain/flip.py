@@ -5,11 +5,11 @@ gets scarce. Prices are searched away from the decision's own in steps that doub
 a true one; one that is undone again within a single step is passed over.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from schemas.events import AllocationDecision, AllocationSnapshot, GroupAllocation, PowerMode
+from schemas.events import AllocationDecision, AllocationSnapshot, GroupAllocation, GroupInput, PowerMode
 from streams.domain.allocation import solve
 from streams.domain.whatif import at_btc_price, at_power_cost
 
@@ -76,21 +76,31 @@ def btc_flips(snapshot: AllocationSnapshot) -> dict[str, Flip]:
 def alternatives(snapshot: AllocationSnapshot, decision: AllocationDecision) -> list[Alternative]:
     """What each other mode of each ASIC group would have cost, the rest decided anew; those over the cap are left out.
 
-    Sorted by group, then by what is lost.
+    A plan's alternatives are those of its first interval, what it has next given: one that costs less than nothing
+    would be better now and worse in the hours ahead. Sorted by group, then by what is lost.
     """
     found: list[Alternative] = []
-    given = {group.resource_group_id: group.power_mode for group in decision.allocations}
-    for group in snapshot.groups:
+    given = {group.resource_group_id: group for group in decision.allocations}
+    interval = replace(snapshot, horizon=[], groups=[_within(group, given) for group in snapshot.groups])
+    made = solve(replace(interval, groups=[_forced(g, given[g.resource_group_id].power_mode) for g in interval.groups]))
+    for group in interval.groups:
         for option in group.modes:
-            if option.mode is given[group.resource_group_id]:
+            if option.mode is given[group.resource_group_id].power_mode:
                 continue
-            forced = replace(group, modes=[option])
-            groups = [forced if other is group else other for other in snapshot.groups]
-            instead = solve(replace(snapshot, groups=groups))
+            groups = [_forced(other, option.mode) if other is group else other for other in interval.groups]
+            instead = solve(replace(interval, groups=groups))
             if instead.status != "FALLBACK":
-                loss = decision.objective_usd_h - instead.objective_usd_h
+                loss = made.objective_usd_h - instead.objective_usd_h
                 found.append(Alternative(group.resource_group_id, option.mode, loss))
     return sorted(found, key=lambda a: (a.resource_group_id, a.loss_usd_h, a.mode))
+
+
+def _within(group: GroupInput, given: Mapping[str, GroupAllocation]) -> GroupInput:
+    return replace(group, planned_mode=given[group.resource_group_id].next_mode)
+
+
+def _forced(group: GroupInput, mode: PowerMode | None) -> GroupInput:
+    return replace(group, modes=[option for option in group.modes if option.mode is mode])
 
 
 def _flips(at: Callable[[float], AllocationSnapshot], prices: Search) -> dict[str, Flip]:

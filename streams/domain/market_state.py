@@ -188,13 +188,16 @@ class MarketState:
         ]
         return max(seen, key=lambda c: (c.at, c.name)) if len(seen) == len(firsts) else None
 
-    def active_call(self, facility_id: str, start: datetime, end: datetime) -> GridSignal | None:
-        """The call that limits a facility most in [start, end), of those known at `start` and not over.
+    def active_call(
+        self, facility_id: str, start: datetime, end: datetime, known_at: datetime | None = None
+    ) -> GridSignal | None:
+        """The call that limits a facility most in [start, end), of those known at `known_at` (`start`) and not over.
 
         A call that begins within the interval counts: the load has to be down by then, and the next decision would come
         too late.
         """
-        newest = {s.signal_id: s for s in self.signals.get(facility_id, Series()).until(start)}
+        known = self.signals.get(facility_id, Series()).until(start if known_at is None else known_at)
+        newest = {s.signal_id: s for s in known}
         active = [
             signal
             for signal in newest.values()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schemas import events as e
 from streams.domain import choice
 from streams.domain.allocation import modes_of, solve
+from streams.domain.merit_order import merit_order
 from tests.unit.streams.allocation_case import (
     asic,
     best_by_trying_everything,
@@ -73,7 +74,7 @@ def test_best_use_per_megawatt_is_not_always_the_best_use_of_the_cap() -> None:
     large = asic("large", ((e.PowerMode.NORMAL, 1.0, 100.0),))
     case = snapshot(small, large, cap_mw=1.0)
     found = choice.choices(case)
-    assert choice.worth(found, choice.merit_order(found)) == 36_000_000
+    assert choice.worth(found, merit_order(found)) == 36_000_000
     assert solve(case).objective_usd_h == 50.0
 
 
@@ -161,7 +162,7 @@ def test_solving_a_snapshot_again_gives_the_same_decision(case: e.AllocationSnap
 @given(snapshots())
 def test_decision_is_feasible_and_never_worse_than_merit_order(case: e.AllocationSnapshot) -> None:
     found = choice.choices(case)
-    rule = choice.merit_order(found)
+    rule = merit_order(found)
     assert choice.extra_w(found, rule) <= found.cap_extra_w
     assert objective(case, rule.modes, rule.places) is not None
     assert solve(case).objective_usd_h >= choice.worth(found, rule) / choice.MONEY_PER_USD + found.constant_usd_h

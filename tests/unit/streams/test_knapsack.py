@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from schemas import events as e
 from streams.domain import cp_sat, knapsack
 from streams.domain.allocation import solve
-from streams.domain.choice import MONEY_PER_USD, Choices, choices, extra_w, merit_order, worth
+from streams.domain.choice import MONEY_PER_USD, Choices, choices, extra_w, worth
 from streams.domain.dual import dual, interval
+from streams.domain.merit_order import merit_order
 from tests.unit.streams.allocation_case import asic, gpu, job, running, site, snapshot, snapshots
 
 
