@@ -2,8 +2,8 @@
 
 `python -m tests.bench.dispatch [--sites N] [--groups G] [--jobs J] [--gpu-groups P]`. The sites are those of the unit
 tests, four modes a group. Ours is timed from the choices to the selection (`knapsack.optimum`), as CP-SAT is, and once
-more as a whole decision from its snapshot (`allocation.solve`). Both use one thread, and what is counted is its CPU time:
-other work on the machine does not count. Where both are proven optimal their worth must be equal.
+more as a whole decision from its snapshot (`allocation.solve`). Both use one thread, and its CPU time is what counts,
+not other work on the machine. Where both are proven optimal their worth must be equal.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 from streams.domain import cp_sat, knapsack
 from streams.domain.allocation import solve
-from streams.domain.choice import choices, merit_order, worth
+from streams.domain.choice import choices, worth
+from streams.domain.merit_order import merit_order
 from tests.unit.streams.allocation_case import site
 
 T = TypeVar("T")
