@@ -17,12 +17,14 @@ from schemas.events import (
     GridMarket,
     GridPrice,
     GridSignal,
+    InputFallback,
     InputReference,
     MarketTick,
     NetworkStats,
     Resource,
     SignalStatus,
 )
+from streams.domain import fallback
 from streams.domain.day_ahead import DayAheadPrices
 from streams.domain.fleet_load import FleetLoad
 from streams.domain.series import Series
@@ -49,7 +51,11 @@ class StalenessPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FacilityInputs:
-    """What prices a facility's power as of `at`; `resources` and `references` are sorted by id and name."""
+    """What prices a facility's power as of `at`; `resources` and `references` are sorted by id and name.
+
+    `btc`, `gpu_hour`, `network` and `price` are as they are used: where one is stale or missing, what stands in for it
+    by the rule in `fallbacks`. `day_ahead` is the day-ahead price of the hour, if one is known.
+    """
 
     at: datetime
     facility: Facility
@@ -59,11 +65,13 @@ class FacilityInputs:
     network: NetworkStats
     price: GridPrice
     references: tuple[InputReference, ...]
+    fallbacks: tuple[InputFallback, ...] = ()
+    day_ahead: GridPrice | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MissingInputs:
-    """Which inputs of a facility have not been seen, by name, sorted."""
+    """Which inputs of a facility have not been seen, and have nothing that stands in for them, by name, sorted."""
 
     facility_id: str
     names: tuple[str, ...]
@@ -149,26 +157,31 @@ class MarketState:
         if facility is None:
             return MissingInputs(facility_id, ("registry.facilities",))
         resources = self.facility_resources(facility_id)
-        btc, gpu_hour = (self.tick_series(name).as_of(at) for name in (BTC, GPU_HOUR))
-        network, price = self.network.as_of(at), self.price_series(facility_id).as_of(at)
-        if not resources or btc is None or gpu_hour is None or network is None or price is None:
-            found = dict(zip(_needed(facility), (resources, btc, gpu_hour, network, price), strict=True))
-            return MissingInputs(facility_id, tuple(sorted(name for name, value in found.items() if not value)))
-        limits = self.staleness
-        names = _needed(facility)[1:]
-        ages = (limits.tick, limits.tick, limits.network, limits.price)
-        events: tuple[MarketTick | NetworkStats | GridPrice, ...] = (btc, gpu_hour, network, price)
-        references = (
-            InputReference(
-                name=name,
-                event_id=event.event_id,
-                observed_at=event.observed_at,
-                is_stale=at - event.observed_at > age,
-            )
-            for name, event, age in zip(names, events, ages, strict=True)
+        limits, names = self.staleness, _needed(facility)
+        real_time, hour = self.price_series(facility_id).as_of(at), self.day_ahead(facility.settlement_point, at, at=at)
+        btc = fallback.btc_price(names[1], self.tick_series(BTC).as_of(at), at, limits.tick)
+        gpu_hour = fallback.gpu_hour_price(
+            names[2], self.tick_series(GPU_HOUR).as_of(at), self.customers, at, limits.tick
         )
-        ordered = tuple(sorted(references, key=lambda reference: reference.name))
-        return FacilityInputs(at, facility, resources, btc, gpu_hour, network, price, ordered)
+        network = fallback.network(names[3], self.network.as_of(at), at, limits.network)
+        price = fallback.grid_price(names[4], real_time, hour, at, limits.price)
+        if not resources or btc is None or gpu_hour is None or network is None or price is None:
+            found = dict(zip(names, (resources, btc, gpu_hour, network, price), strict=True))
+            return MissingInputs(facility_id, tuple(sorted(name for name, value in found.items() if not value)))
+        used = (btc, gpu_hour, network, price)
+        references = (reference for each in used for reference in each.references)
+        return FacilityInputs(
+            at=at,
+            facility=facility,
+            resources=resources,
+            btc=btc.event,
+            gpu_hour=gpu_hour.event,
+            network=network.event,
+            price=price.event,
+            references=tuple(sorted(references, key=lambda reference: reference.name)),
+            fallbacks=tuple(each.fallback for each in used if each.fallback is not None),
+            day_ahead=hour,
+        )
 
     def first_complete(self, facility_id: str) -> Completion | None:
         """When a facility had each needed input for the first time; None before."""

@@ -18,7 +18,8 @@ from schemas.events import (
 from streams.domain import economics, identity, workload
 from streams.domain.dispatch import Due
 from streams.domain.economics import EconomicsPolicy
-from streams.domain.evaluation import hashprice_of, running_modes
+from streams.domain.evaluation import hashprice_of
+from streams.domain.group_economics import running_modes
 from streams.domain.horizon import HorizonPolicy, horizon
 from streams.domain.market_state import MarketState, MissingInputs
 from streams.domain.workload import WorkloadBook

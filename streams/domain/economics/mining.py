@@ -63,6 +63,15 @@ class ModeEconomics:
         return self.value_usd_mwh - power_cost_usd_mwh
 
 
+@dataclass(frozen=True, slots=True)
+class ModeStep:
+    """One device going up to a mode from the one below: extra power at the meter, and what a MWh of it earns."""
+
+    mode: PowerMode
+    extra_mw: float
+    value_usd_mwh: float
+
+
 def block_subsidy_btc(height: int) -> float:
     """New coins of the block at a height, BTC: 50, halved every 210,000 blocks, in whole satoshis rounded down.
 
@@ -147,20 +156,19 @@ def best_mode(modes: Sequence[ModeEconomics], power_cost_usd_mwh: float) -> Mode
     return max(modes, key=lambda m: (m.margin_usd_h(power_cost_usd_mwh), -m.power_mw), default=None)
 
 
-def marginal_values_usd_mwh(modes: Sequence[ModeEconomics]) -> list[float]:
-    """What the energy of each mode earns over the mode below it (the first over none), sorted by power, USD/MWh.
+def mode_steps(modes: Sequence[ModeEconomics], standby_mw: float = 0.0) -> list[ModeStep]:
+    """What each mode draws and earns over the one below it, from standby on, sorted by power.
 
-    Raises ValueError where two draw the same, or one nothing.
+    A mode that draws no more than the one below has no step of its own.
     """
-    found: list[float] = []
-    before_mw, before_usd_h = 0.0, 0.0
-    for mode in sorted(modes, key=lambda m: m.power_mw):
-        extra_mw, extra_usd_h = mode.power_mw - before_mw, mode.revenue_usd_h - before_usd_h
-        if extra_mw <= 0:
-            raise ValueError(f"each mode must draw more than the one below it, got {mode.mode} at {mode.power_mw} MW")
-        found.append(extra_usd_h / extra_mw)
-        before_mw, before_usd_h = mode.power_mw, mode.revenue_usd_h
-    return found
+    steps: list[ModeStep] = []
+    below_mw, below_usd_h = standby_mw, 0.0
+    for mode in sorted(modes, key=lambda m: (m.power_mw, -m.revenue_usd_h)):
+        extra_mw = mode.power_mw - below_mw
+        if extra_mw > 0:
+            steps.append(ModeStep(mode.mode, extra_mw, (mode.revenue_usd_h - below_usd_h) / extra_mw))
+            below_mw, below_usd_h = mode.power_mw, mode.revenue_usd_h
+    return steps
 
 
 def break_even_price(hashrate_ths: float, power_w: float, hashprice: float, pue_ratio: float = 1.0) -> float:

@@ -135,13 +135,26 @@ def test_warmer_air_never_makes_a_miner_more_efficient(outside_c: float, warmer:
     assert after.power_w * before.hashrate_ths >= before.power_w * after.hashrate_ths * (1 - 1e-12)
 
 
-def test_marginal_value_is_what_a_mode_earns_over_the_one_below() -> None:
+def test_step_to_a_mode_earns_what_it_adds_to_the_one_below() -> None:
     modes = [
         economics.ModeEconomics(PowerMode.TURBO, 4.0, 170.0, 42.5),
         economics.ModeEconomics(PowerMode.ECO, 2.0, 120.0, 60.0),
         economics.ModeEconomics(PowerMode.NORMAL, 3.0, 150.0, 50.0),
     ]
-    assert mining.marginal_values_usd_mwh(modes) == [60.0, 30.0, 20.0]
+    # From standby at 0.5 MW: 120 / 1.5, then 30 and 20 for a MW each.
+    assert mining.mode_steps(modes, standby_mw=0.5) == [
+        mining.ModeStep(PowerMode.ECO, 1.5, 80.0),
+        mining.ModeStep(PowerMode.NORMAL, 1.0, 30.0),
+        mining.ModeStep(PowerMode.TURBO, 1.0, 20.0),
+    ]
+
+
+def test_mode_that_draws_no_more_than_the_one_below_has_no_step() -> None:
+    modes = [
+        economics.ModeEconomics(PowerMode.ECO, 2.0, 120.0, 60.0),
+        economics.ModeEconomics(PowerMode.NORMAL, 2.0, 100.0, 50.0),
+    ]
+    assert mining.mode_steps(modes) == [mining.ModeStep(PowerMode.ECO, 2.0, 60.0)]
 
 
 @given(st.floats(1, 1e5), st.floats(1e12, 1e15), st.floats(0.1, 500), st.floats(0.1, 500), st.floats(1, 2))
