@@ -26,7 +26,7 @@ def fleet(
     places: list[Site] = []
     for n in range(sites):
         name = f"Site-{n}"
-        own = [_asic(random, name, f"{name}/asic-{k:03}", intervals, running_modes, k % 2) for k in range(groups)]
+        own = [_asic(random, f"{name}/asic-{k:03}", intervals, running_modes, transformer=k % 2) for k in range(groups)]
         units = 8 * max(jobs * 3 // (2 * sites), 1)
         own_gpus = [
             GpuGroup(
@@ -45,21 +45,20 @@ def fleet(
             g.idle_power_mw + g.units[0] * g.unit_power_mw for g in own_gpus
         )
         before = sum(g.modes[g.mode_before].power_mw for g in own) + sum(g.idle_power_mw for g in own_gpus)
-        places.append(_site(random, name, intervals, full, before, scenarios))
+        places.append(_site(random, name, intervals, full, before=before, scenarios=scenarios))
     return PlanProblem(
         interval_s=300,
         intervals=intervals,
         sites=tuple(places),
         asic_groups=tuple(asics),
         gpu_groups=tuple(gpus),
-        jobs=tuple(_job(random, k, gpus, intervals) for k in range(jobs)),
+        jobs=tuple(_job(random, k, gpus) for k in range(jobs)),
         risk_weight=risk_weight,
     )
 
 
-def _asic(
-    random: np.random.Generator, site: str, name: str, intervals: int, running: int, transformer: int
-) -> AsicGroup:
+def _asic(random: np.random.Generator, name: str, intervals: int, running: int, *, transformer: int) -> AsicGroup:
+    site = name.split("/", maxsplit=1)[0]
     power = float(random.uniform(1.0, 4.0))
     # Break-even at full power from 35 to 75 USD/MWh; low power is more efficient.
     even = float(random.uniform(35.0, 75.0))
@@ -84,7 +83,9 @@ def _asic(
     )
 
 
-def _site(random: np.random.Generator, name: str, intervals: int, full: float, before: float, scenarios: int) -> Site:
+def _site(
+    random: np.random.Generator, name: str, intervals: int, full: float, *, before: float, scenarios: int
+) -> Site:
     hour = np.arange(intervals) / 12
     price = 45 + 25 * np.sin(hour * math.pi / 2 + random.uniform(0, 6)) + random.normal(0, 6, (scenarios, intervals))
     limit = np.full(intervals, np.inf)
@@ -107,7 +108,7 @@ def _site(random: np.random.Generator, name: str, intervals: int, full: float, b
     )
 
 
-def _job(random: np.random.Generator, n: int, groups: list[GpuGroup], intervals: int) -> Job:
+def _job(random: np.random.Generator, n: int, groups: list[GpuGroup]) -> Job:
     gpus = int(random.choice([1, 2, 4, 8, 8, 16, 32]))
     allowed = sorted(random.choice(len(groups), size=min(3, len(groups)), replace=False).tolist())
     length = int(random.integers(6, 60))

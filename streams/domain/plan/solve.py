@@ -1,40 +1,63 @@
-"""The plan of a planning problem: modes and placements over the horizon, with a proven bound on what could be better."""
+"""The plan of a planning problem: modes and placements over the horizon, with a proven bound on what could be better.
+
+1. Relax: column generation finds prices of the limits and the bound (`master`, `relaxation`).
+2. Round: schedules that the relaxation takes whole stay; the others answer at those prices, one by one (`rounding`).
+3. Improve: best answers, exchanges of power between groups, and ruin and recreate, until the gap is small.
+
+Every step counts its work and none looks at a clock, so the same problem gives the same bytes.
+"""
 
 from functools import cache
 from importlib.metadata import version
 
 import numpy as np
-from ortools.linear_solver.python.model_builder_helper import ModelBuilderHelper, ModelSolverHelper
 
-from streams.domain.plan.model import Model, build
+from streams.domain.plan.master import Master
 from streams.domain.plan.problem import Floats, Ints, Placement, Plan, PlanProblem, ShadowPrice
+from streams.domain.plan.relaxation import relax
+from streams.domain.plan.response import NONE, Answer
+from streams.domain.plan.rounding import improve, rounded
 from streams.domain.plan.value import outcome
 
-MAX_NODES = 5
+OPTIMAL_RATIO = 1e-4
+"""Gap up to which a plan is called optimal: the default of mixed-integer solvers (HiGHS `mip_rel_gap`)."""
+SHADOW_USD_H = 1e-4
+"""Shadow prices under this are rounding errors of the duals."""
+
+Choice = tuple[dict[str, Ints], dict[str, Placement]]
 
 
 def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
-    """Returns the best plan found. Deterministic; always gives one, and names what could not be kept."""
-    model = build(problem)
-    relaxed = _solved(model, "glop", "")
-    bound = relaxed.objective_value() + model.constant_usd
-    values = np.asarray(relaxed.variable_values())
-    if not _is_integral(model, values):
-        exact = _solved(model, "scip", f"limits/nodes = {MAX_NODES}\nlimits/gap = 0.0005", integer=True)
-        if exact.has_solution():
-            values = np.asarray(exact.variable_values())
-            bound = min(bound, exact.best_objective_bound() + model.constant_usd)
-    modes, placements = chosen(problem, model, values)
-    found = outcome(problem, modes, placements)
+    """Returns the best plan found. Deterministic; always gives one, and names what could not be kept.
+
+    `warm`: the plan of the interval before, of the same groups or some of them. Its schedules, an interval on, are
+    among the first; the answer is as valid without, but may be another of the same worth.
+    """
+    master = Master(problem)
+    shifted = None if warm is None else _shifted(problem, warm)
+    if shifted is not None:
+        master.append([(n, shifted[0][group.group_id]) for n, group in enumerate(problem.asic_groups)])
+    relaxed = relax(master)
+    answer = rounded(problem, master, relaxed)
+    candidates = [_still(problem), _at_rest(problem)]
+    if shifted is not None:
+        candidates.insert(0, shifted)
+    improve(answer, relaxed.bound_usd)
+    candidates.insert(0, _choice(problem, answer))
+    outcomes = [outcome(problem, *candidate) for candidate in candidates]
+    best = max(range(len(outcomes)), key=lambda n: (outcomes[n].worth_usd, -n))
+    found, (modes, placements) = outcomes[best], candidates[best]
+    bound = relaxed.bound_usd + master.constant_usd
+    gap = (bound - found.worth_usd) / max(abs(bound), 1.0)
     return Plan(
         modes=modes,
         placements=placements,
         load_mw=found.load_mw,
         objective_usd=found.worth_usd,
         bound_usd=max(bound, found.worth_usd),
-        status="FEASIBLE",
+        status="OPTIMAL" if gap <= OPTIMAL_RATIO else "FEASIBLE",
         solver=solver_name(),
-        shadow_prices=shadow_prices(problem, model, np.asarray(relaxed.dual_values())),
+        shadow_prices=_shadow_prices(problem, master, relaxed.duals),
         given_up=found.given_up,
     )
 
@@ -42,53 +65,53 @@ def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
 @cache
 def solver_name() -> str:
     """Solver and version, as it stands in each decision."""
-    return f"OR-tools {version('ortools')}"
+    return f"column generation, HiGHS {version('highspy')}"
 
 
-def _solved(model: Model, solver: str, settings: str, *, integer: bool = False) -> ModelSolverHelper:
-    program = ModelBuilderHelper()
-    program.fill_model_from_sparse_data(model.low, model.high, model.worth, model.row_low, model.row_high, model.matrix)
-    program.set_maximize(True)
-    if integer:
-        for column in np.flatnonzero(model.is_integer).tolist():
-            program.set_var_integrality(column, True)
-    engine = ModelSolverHelper(solver)
-    if settings:
-        engine.set_solver_specific_parameters(settings)
-    engine.solve(program)
-    return engine
+def _choice(problem: PlanProblem, answer: Answer) -> Choice:
+    found = answer.options
+    return (
+        {group.group_id: answer.modes[n].copy() for n, group in enumerate(problem.asic_groups)},
+        {
+            problem.jobs[job].job_id: Placement(
+                problem.gpu_groups[found.group[option]].group_id, int(found.start[option]), int(found.stop[option])
+            )
+            for job, option in enumerate(answer.placed.tolist())
+            if option != NONE
+        },
+    )
 
 
-def _is_integral(model: Model, values: Floats) -> bool:
-    whole = values[model.is_integer]
-    return bool(np.all(np.abs(whole - np.rint(whole)) < 1e-6))
+def _at_rest(problem: PlanProblem) -> Choice:
+    return {group.group_id: np.zeros(problem.intervals, dtype=np.int64) for group in problem.asic_groups}, {}
 
 
-def chosen(problem: PlanProblem, model: Model, values: Floats) -> tuple[dict[str, Ints], dict[str, Placement]]:
-    """Returns the modes and placements that an integral solution stands for."""
-    running = np.rint(values[model.modes]).astype(np.int64)
-    modes, row = {}, 0
-    for group in problem.asic_groups:
-        count = len(group.modes) - 1
-        modes[group.group_id] = np.arange(1, count + 1) @ running[row : row + count]
-        row += count
-    found, taken = model.options, np.flatnonzero(values[model.places] > 0.5).tolist()
-    placements = {
-        problem.jobs[found.job[n]].job_id: Placement(
-            problem.gpu_groups[found.group[n]].group_id, int(found.start[n]), int(found.stop[n])
-        )
-        for n in taken
+def _still(problem: PlanProblem) -> Choice:
+    """All as it is: groups keep their mode while they are available."""
+    modes = {
+        group.group_id: np.where(np.logical_and.accumulate(group.available), group.mode_before, 0)
+        for group in problem.asic_groups
     }
-    return modes, placements
+    return modes, {}
 
 
-def shadow_prices(problem: PlanProblem, model: Model, duals: Floats) -> tuple[ShadowPrice, ...]:
-    """Returns what one more unit of each binding limit is worth an hour, sorted."""
+def _shifted(problem: PlanProblem, warm: Plan) -> Choice:
+    """The modes of a plan an interval on, the last kept, for all groups of the problem; jobs are placed anew."""
+    modes, count = {}, problem.intervals
+    for group in problem.asic_groups:
+        before = warm.modes.get(group.group_id, np.full(1, group.mode_before))
+        later = before[np.minimum(np.arange(count) + 1, before.size - 1)]
+        modes[group.group_id] = np.where(group.available, np.minimum(later, len(group.modes) - 1), 0)
+    return modes, {}
+
+
+def _shadow_prices(problem: PlanProblem, master: Master, duals: Floats) -> tuple[ShadowPrice, ...]:
     hours = problem.interval_s / 3600
-    found = []
-    for rule, (subjects, rows) in model.limits.items():
+    found: list[ShadowPrice] = []
+    for rule, (subjects, rows) in master.frame.limits.items():
         price = np.abs(duals[rows]) / hours
         found.extend(
-            ShadowPrice(rule, subjects[n], int(t), float(price[n, t])) for n, t in np.argwhere(price > 1e-6).tolist()
+            ShadowPrice(rule, subjects[n], int(t), float(price[n, t]))
+            for n, t in np.argwhere(price > SHADOW_USD_H).tolist()
         )
     return tuple(sorted(found, key=lambda entry: (entry.interval, entry.rule, entry.subject)))

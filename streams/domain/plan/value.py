@@ -107,7 +107,7 @@ def _cut_short(group: AsicGroup, modes: Ints, hours: float) -> list[GivenUp]:
         if now == is_on:
             continue
         rule = Rule.MINIMUM_RUN if is_on else Rule.MINIMUM_REST
-        ends = min(since + (group.min_up if is_on else group.min_down), modes.size)
+        ends = max(min(since + (group.min_up if is_on else group.min_down), modes.size), t)
         if is_on:
             out = np.flatnonzero(~group.available[t:ends])
             ends = t + int(out[0]) if out.size else ends

@@ -1,0 +1,230 @@
+"""The relaxation of a planning problem by column generation, with a proven bound.
+
+Each ASIC group takes one schedule and each job at most one option; caps, ramps, GPUs and prices tie them together
+through the rows of the sites. The master program mixes the schedules found so far; its duals are prices at which every
+group's best schedule is found exactly, all at once (Dantzig and Wolfe, "Decomposition Principle for Linear Programs",
+1960). What all earn at those prices plus the worth of the limits is a bound on every plan (Lagrange), tighter than the
+relaxation of a model with a variable a mode and interval, as schedules are whole. Prices are smoothed towards the best
+bound's (Wentges, "Weighted Dantzig-Wolfe decomposition for linear mixed-integer programming", 1997).
+"""
+
+from dataclasses import dataclass
+
+import highspy
+import numpy as np
+from scipy.sparse import csc_matrix
+
+from streams.domain.plan.penalty import Rule
+from streams.domain.plan.placement import Options, options
+from streams.domain.plan.problem import Floats, Ints, PlanProblem
+from streams.domain.plan.schedule import Fleet, best_schedules, fleet, schedule_usd
+from streams.domain.plan.site_rule import Frame, frame
+
+REDUCED_COST_TOLERANCE_USD = 1e-6
+PRIMAL_SIMPLEX = 4
+"""HiGHS option `simplex_strategy`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Priced:
+    """Best answers to prices: a schedule for each group, the best option of each job that has one, and the bound."""
+
+    bound_usd: float
+    modes: Ints
+    worth_usd: Floats
+    best: Ints
+    best_usd: Floats
+
+
+class Master:
+    """The master program and its columns. Agents are the ASIC groups, then the jobs; not thread-safe."""
+
+    def __init__(self, problem: PlanProblem) -> None:
+        self.problem = problem
+        self.frame: Frame = frame(problem)
+        self.fleet: Fleet = fleet(problem)
+        self.options: Options = options(problem)
+        self.groups, self.jobs = len(problem.asic_groups), len(problem.jobs)
+        self.constant_usd = self.frame.constant_usd + float(self.options.rest_usd.sum())
+        job = self.options.job
+        self._first = np.flatnonzero(np.diff(job, prepend=-1))
+        self._extra_mw = self.fleet.power_mw - self.fleet.power_mw[:, :1]
+        self._extra_usd = self.fleet.earned_usd - self.fleet.earned_usd[:, :1]
+        self.owner: list[int] = []
+        self.choice: list[Ints | int] = []
+        self._seen: set[tuple[int, bytes]] = set()
+        self._engine = self._program()
+
+    def _program(self) -> highspy.Highs:
+        sheet, agents = self.frame.sheet, self.groups + self.jobs
+        self.rows, self.columns = sheet.n_rows, sheet.n_columns
+        matrix = csc_matrix(sheet.matrix())
+        self._site_matrix = matrix
+        self._site_worth = sheet.worths()
+        self._site_low, self._site_high = np.concatenate(sheet.low), np.concatenate(sheet.high)
+        one_each = np.where(np.arange(agents) < self.groups, 1.0, -np.inf)
+        self._row_low = np.concatenate([*sheet.row_low, one_each])
+        self._row_high = np.concatenate([*sheet.row_high, np.ones(agents)])
+        program = highspy.HighsLp()
+        program.num_col_, program.num_row_ = self.columns, self.rows + agents
+        program.col_cost_, program.col_lower_, program.col_upper_ = self._site_worth, self._site_low, self._site_high
+        program.row_lower_, program.row_upper_ = self._row_low, self._row_high
+        program.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        program.a_matrix_.start_, program.a_matrix_.index_ = matrix.indptr, matrix.indices
+        program.a_matrix_.value_ = matrix.data
+        program.sense_ = highspy.ObjSense.kMaximize
+        engine = _Engine()
+        engine.passOptions(_settings())
+        engine.passModel(program)
+        return engine
+
+    def first_prices(self, over_usd_mwh: float = 0.0) -> Floats:
+        """Duals where power costs its price, and more by so much where a facility has a cap."""
+        duals = np.zeros(self.rows + self.groups + self.jobs)
+        sheet = self.frame.sheet
+        load = self.frame.load
+        duals[self.frame.load_row] = sheet.worths()[load]
+        sites = {site.facility_id: n for n, site in enumerate(self.problem.sites)}
+        names, rows = self.frame.limits[Rule.FACILITY_CAP]
+        more = over_usd_mwh * self.problem.interval_s / 3600
+        duals[rows] += more
+        duals[self.frame.load_row[[sites[name] for name in names]]] -= more
+        return duals
+
+    def weights(self, duals: Floats) -> Floats:
+        """Weight of each price scenario at these duals: its probability, and what the tail adds to it."""
+        sites = self.problem.sites
+        if not sites:
+            return np.ones(1)
+        weights = (1 - self.problem.risk_weight) * sites[0].probability
+        if self.frame.tail_row.size:
+            weights = weights - duals[self.frame.tail_row]
+        return np.asarray(weights)
+
+    def scarce_usd(self, duals: Floats, cost_usd: Floats) -> Floats:
+        """What a MW of an ASIC group in an interval is worth over its cost, (groups, intervals); zero or more."""
+        plus, site = np.append(duals, 0.0), {s.facility_id: n for n, s in enumerate(self.problem.sites)}
+        homes = np.array([site[g.facility_id] for g in self.problem.asic_groups], dtype=np.int64)
+        power = plus[self.frame.asic_transformer] - plus[self.frame.asic_load]
+        return np.asarray(np.maximum(power - cost_usd[homes], 0.0))
+
+    def priced(self, duals: Floats) -> Priced:
+        """Returns the best answers to prices, and the bound that they prove."""
+        plus = np.append(duals, 0.0)
+        frame = self.frame
+        power = plus[frame.asic_load] - plus[frame.asic_transformer]
+        rewards = self._extra_usd[None] + power.T[:, :, None] * self._extra_mw[None]
+        worth, modes = best_schedules(self.fleet, rewards)
+        best, best_usd = self._best_options(plus)
+        bound = self._site_bound(duals) + float(worth.sum()) + float(np.maximum(best_usd, 0.0).sum())
+        return Priced(bound, modes, worth, best, best_usd)
+
+    def _best_options(self, plus: Floats) -> tuple[Ints, Floats]:
+        found, frame = self.options, self.frame
+        if not found.job.size:
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        power = _summed(plus[frame.gpu_load] - plus[frame.gpu_transformer])
+        units = _summed(plus[frame.gpu_units])
+        group, start, stop = found.group, found.start, found.stop
+        worth = found.worth_usd + found.tie_usd + found.power_mw * (power[group, stop] - power[group, start])
+        worth -= found.gpus * (units[group, stop] - units[group, start])
+        ends = np.append(self._first[1:], worth.size)
+        best = np.array([a + int(worth[a:b].argmax()) for a, b in zip(self._first, ends, strict=True)])
+        return best, worth[best]
+
+    def _site_bound(self, duals: Floats) -> float:
+        """Most that the site columns and limits can be worth at these duals, whatever their signs and errors."""
+        own = duals[: self.rows]
+        # A dual of the wrong sign for a one-sided row proves nothing: it counts as zero, in the reduced costs too.
+        own = np.where(np.isinf(self._row_high[: self.rows]), np.minimum(own, 0.0), own)
+        own = np.where(np.isinf(self._row_low[: self.rows]), np.maximum(own, 0.0), own)
+        limit = np.where(own > 0, self._row_high[: self.rows], self._row_low[: self.rows])
+        limits_usd = float(own[own != 0] @ limit[own != 0])
+        reduced = self._site_worth - self._site_matrix.T @ own
+        columns_usd = float(reduced @ np.where(reduced > 0, self._site_high, self._site_low))
+        return limits_usd + columns_usd
+
+    def answers(self, priced: Priced) -> list[tuple[int, Ints | int]]:
+        """Returns what was priced as columns: each group's schedule, and the options that earn more than rest."""
+        jobs = self.options.job[priced.best]
+        gains = np.flatnonzero(priced.best_usd > REDUCED_COST_TOLERANCE_USD)
+        return [
+            *((n, priced.modes[n]) for n in range(self.groups)),
+            *((self.groups + int(jobs[n]), int(priced.best[n])) for n in gains),
+        ]
+
+    def append(self, found: list[tuple[int, Ints | int]]) -> int:
+        """Adds columns (agent, its schedule or the position of its option) that are not there; returns how many."""
+        values, starts, rows, factors = [], [0], [], []
+        for agent, choice in found:
+            key = (agent, choice.tobytes() if isinstance(choice, np.ndarray) else choice.to_bytes(8))
+            if key in self._seen:
+                continue
+            self._seen.add(key)
+            worth, row, factor = self._column(agent, choice)
+            values.append(worth)
+            rows.append(row)
+            factors.append(factor)
+            starts.append(starts[-1] + row.size)
+            self.owner.append(agent)
+            self.choice.append(choice)
+        if values:
+            self._engine.addCols(
+                len(values),
+                np.array(values),
+                np.zeros(len(values)),
+                np.ones(len(values)),
+                starts[-1],
+                np.array(starts[:-1], dtype=np.int32),
+                np.concatenate(rows).astype(np.int32),
+                np.concatenate(factors),
+            )
+        return len(values)
+
+    def _column(self, agent: int, choice: Ints | int) -> tuple[float, Ints, Floats]:
+        frame, convexity = self.frame, np.array([self.rows + agent])
+        if isinstance(choice, np.ndarray):
+            extra = self._extra_mw[agent, choice]
+            t = np.flatnonzero(extra)
+            worth = float(self._extra_usd[agent, choice].sum())
+            worth -= schedule_usd(self.fleet, agent, choice)
+            load, through, power = frame.asic_load[agent, t], frame.asic_transformer[agent, t], extra[t]
+            rows, factors = [load, convexity], [-power, np.ones(1)]
+        else:
+            found = self.options
+            group, t = found.group[choice], np.arange(found.start[choice], found.stop[choice])
+            worth = float(found.worth_usd[choice] + found.tie_usd[choice])
+            load, through = frame.gpu_load[group, t], frame.gpu_transformer[group, t]
+            power = np.full(t.size, found.power_mw[choice])
+            gpus = np.full(t.size, float(found.gpus[choice]))
+            rows, factors = [load, frame.gpu_units[group, t], convexity], [-power, gpus, np.ones(1)]
+        if through.size and through[0] >= 0:
+            rows.append(through)
+            factors.append(power)
+        return worth, np.concatenate(rows), np.concatenate(factors)
+
+    def solve(self) -> tuple[float, Floats, Floats]:
+        """Returns the master's optimum, its duals, and the share of each column in it."""
+        self._engine.run()
+        solution = self._engine.getSolution()
+        objective = float(self._engine.getInfo().objective_function_value)
+        return objective, np.array(solution.row_dual), np.array(solution.col_value)[self.columns :]
+
+
+class _Engine(highspy.Highs):  # type: ignore[misc]
+    """HiGHS without the callbacks of its Python class: setting them up prints a banner before output can be turned off."""
+
+    def __init__(self) -> None:
+        super(highspy.Highs, self).__init__()
+
+
+def _settings() -> highspy.HighsOptions:
+    settings = highspy.HighsOptions()
+    settings.output_flag = False
+    # Primal simplex on one thread: new columns keep the last basis feasible, and the path is the same each time.
+    settings.threads, settings.presolve, settings.simplex_strategy = 1, "off", PRIMAL_SIMPLEX
+    return settings
+
+
+def _summed(prices: Floats) -> Floats:
+    return np.concatenate([np.zeros((prices.shape[0], 1)), np.cumsum(prices, axis=1)], axis=1)

@@ -1,0 +1,328 @@
+"""A whole plan and its exact improvement: each group's and job's best answer to what all others do.
+
+The answer of an ASIC group is exact, ramps included, as the cost of a site is known for each of its modes: by the same
+dynamic program that prices schedules. With several price scenarios the worst ones are weighted as they were found.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streams.domain.plan.penalty import PENALTY_USD_MWH, Rule
+from streams.domain.plan.placement import Options
+from streams.domain.plan.problem import Floats, Ints, PlanProblem
+from streams.domain.plan.schedule import Fleet, best_schedules, part, schedule_usd
+
+GAIN_USD = 1e-6
+NONE = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Costs:
+    """What the load of a site costs: all (sites, intervals), MW and USD/MWh; `hours` of an interval."""
+
+    hours: float
+    cap: Floats
+    limit: Floats
+    least: Floats
+    kept: Floats
+    price: Floats
+    spill_price: Floats
+    ramp: Floats
+    before: Floats
+
+    def usd(self, site: Ints | int, load: Floats) -> Floats:
+        """Cost of loads (..., intervals) at sites (...), interval by interval, without ramps."""
+        cost = self.price[site] * load + self.spill_price[site] * np.maximum(self.kept[site] - load, 0.0)
+        cost += PENALTY_USD_MWH[Rule.FACILITY_CAP] * np.maximum(load - self.cap[site], 0.0)
+        cost += PENALTY_USD_MWH[Rule.GRID_LIMIT] * np.maximum(load - self.limit[site], 0.0)
+        cost += PENALTY_USD_MWH[Rule.MINIMUM_LOAD] * np.maximum(self.least[site] - load, 0.0)
+        return cost * self.hours
+
+    def ramp_usd(self, site: Ints | int, change: Floats) -> Floats:
+        """Penalty of changes of load (...), MW, at sites that broadcast with them."""
+        return PENALTY_USD_MWH[Rule.RAMP] * self.hours * np.maximum(np.abs(change) - self.ramp[site], 0.0)
+
+
+def costs(problem: PlanProblem, weights: Floats) -> Costs:
+    """Returns the costs of load of a problem, each scenario with its weight."""
+    sites = problem.sites
+
+    def stacked(rows: list[Floats]) -> Floats:
+        return np.array(rows).reshape(len(sites), problem.intervals)
+
+    return Costs(
+        hours=problem.interval_s / 3600,
+        cap=stacked([s.cap_mw for s in sites]),
+        limit=stacked([s.limit_mw for s in sites]),
+        least=stacked([np.full(problem.intervals, s.min_load_mw or -np.inf) for s in sites]),
+        kept=stacked([s.block_mw - s.sell_back_mw for s in sites]),
+        price=stacked([weights @ s.cost_usd_mwh + s.payment_usd_mwh for s in sites]),
+        spill_price=stacked([weights @ np.maximum(s.cost_usd_mwh, 0.0) for s in sites]),
+        ramp=np.array([s.ramp_mw for s in sites]),
+        before=np.array([np.nan if s.load_before_mw is None else s.load_before_mw for s in sites]),
+    )
+
+
+@dataclass(slots=True)
+class Answer:
+    """A plan as arrays, and the loads that it makes. A group or job may be absent: without load or worth.
+
+    `scarce_usd`: what a MW of a group in an interval is worth over the cost of energy, (groups, intervals).
+    """
+
+    problem: PlanProblem
+    fleet: Fleet
+    options: Options
+    costs: Costs
+    modes: Ints
+    present: Ints
+    placed: Ints
+    scarce_usd: Floats = field(init=False)
+    asic_site: Ints = field(init=False)
+    asic_transformer: Ints = field(init=False)
+    gpu_site: Ints = field(init=False)
+    gpu_transformer: Ints = field(init=False)
+    load: Floats = field(init=False)
+    through: Floats = field(init=False)
+    through_cap: Floats = field(init=False)
+    free: Ints = field(init=False)
+    switching: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        problem = self.problem
+        self.scarce_usd = np.zeros(self.modes.shape)
+        site = {s.facility_id: n for n, s in enumerate(problem.sites)}
+        transformers = [t for s in problem.sites for t in s.transformers]
+        # The last row stands for no transformer: no cap.
+        position: dict[str | None, int] = {t.transformer_id: n for n, t in enumerate(transformers)}
+        position[None] = len(transformers)
+        asics, gpus = problem.asic_groups, problem.gpu_groups
+        self.asic_site = np.array([site[g.facility_id] for g in asics], dtype=np.int64)
+        self.asic_transformer = np.array([position[g.transformer_id] for g in asics], dtype=np.int64)
+        self.gpu_site = np.array([site[g.facility_id] for g in gpus], dtype=np.int64)
+        self.gpu_transformer = np.array([position[g.transformer_id] for g in gpus], dtype=np.int64)
+        shape = (len(transformers) + 1, problem.intervals)
+        self.through_cap = np.array([*(t.cap_mw for t in transformers), np.full(problem.intervals, np.inf)])
+        self.load = np.repeat([[s.base_mw] for s in problem.sites], problem.intervals, axis=1)
+        self.through = np.zeros(shape)
+        self.free = np.array([g.units for g in gpus], dtype=np.int64).reshape(len(gpus), problem.intervals)
+        for n, gpu in enumerate(gpus):
+            self.load[self.gpu_site[n]] += gpu.idle_power_mw
+            self.through[self.gpu_transformer[n]] += gpu.idle_power_mw
+        self.switching = np.zeros(len(asics))
+        for n in np.flatnonzero(self.present).tolist():
+            self._draw(n, 1.0)
+        for option in self.placed[self.placed != NONE].tolist():
+            self._take(option, 1)
+
+    def _draw(self, n: int, sign: float) -> None:
+        power = sign * self.fleet.power_mw[n, self.modes[n]]
+        self.load[self.asic_site[n]] += power
+        self.through[self.asic_transformer[n]] += power
+        self.switching[n] = schedule_usd(self.fleet, n, self.modes[n])
+
+    def _take(self, option: int, sign: int) -> None:
+        found = self.options
+        group, window = found.group[option], slice(found.start[option], found.stop[option])
+        self.load[self.gpu_site[group], window] += sign * found.power_mw[option]
+        self.through[self.gpu_transformer[group], window] += sign * found.power_mw[option]
+        self.free[group, window] -= sign * found.gpus[option]
+
+    def set_modes(self, n: int, modes: Ints) -> None:
+        """Gives a group a schedule."""
+        if self.present[n]:
+            self._draw(n, -1.0)
+        self.modes[n], self.present[n] = modes, 1
+        self._draw(n, 1.0)
+
+    def remove(self, n: int) -> None:
+        """Makes a group absent."""
+        self._draw(n, -1.0)
+        self.present[n] = 0
+
+    def set_option(self, job: int, option: int) -> None:
+        """Gives a job an option, or NONE."""
+        if self.placed[job] != NONE:
+            self._take(int(self.placed[job]), -1)
+        self.placed[job] = option
+        if option != NONE:
+            self._take(option, 1)
+
+    def site_usd(self, site: int, load: Floats) -> float:
+        """Cost of a load of a site, ramps included."""
+        ramps = self.costs.ramp_usd(site, np.diff(load)).sum()
+        first = load[0] - self.costs.before[site]
+        first_usd = 0.0 if np.isnan(first) else float(self.costs.ramp_usd(site, first))
+        return float(self.costs.usd(site, load).sum() + ramps) + first_usd
+
+    def through_usd(self, transformer: Ints | int, power: Floats) -> Floats:
+        """Penalty of power through transformers over their caps, interval by interval."""
+        over = np.maximum(power - self.through_cap[transformer], 0.0)
+        return np.asarray(PENALTY_USD_MWH[Rule.TRANSFORMER_CAP] * self.costs.hours * over)
+
+    def worth_usd(self) -> float:
+        """Worth of all, without constants."""
+        rows = np.arange(len(self.modes))[:, None]
+        worth = float((self.fleet.earned_usd[rows, self.modes].sum(axis=1) - self.switching) @ self.present)
+        taken = self.placed[self.placed != NONE]
+        worth += float((self.options.worth_usd + self.options.tie_usd)[taken].sum())
+        worth -= sum(self.site_usd(n, self.load[n]) for n in range(len(self.load)))
+        return worth - float(self.through_usd(np.arange(len(self.through)), self.through).sum())
+
+    def home_usd(self, rows: Ints) -> float:
+        """Worth of the site of these ASIC groups, all that it has, without its jobs."""
+        at = self.modes[rows]
+        worth = float(self.fleet.earned_usd[rows[:, None], at].sum() - self.switching[rows].sum())
+        site, through = int(self.asic_site[rows[0]]), np.unique(self.asic_transformer[rows])
+        return (
+            worth - self.site_usd(site, self.load[site]) - float(self.through_usd(through, self.through[through]).sum())
+        )
+
+    def job_usd(self, job: int, options_of: Ints) -> float:
+        """Worth of a job and of the sites where it may be."""
+        option, groups = int(self.placed[job]), np.unique(self.options.group[options_of])
+        worth = 0.0 if option == NONE else float(self.options.worth_usd[option] + self.options.tie_usd[option])
+        through = np.unique(self.gpu_transformer[groups])
+        worth -= sum(self.site_usd(n, self.load[n]) for n in np.unique(self.gpu_site[groups]).tolist())
+        return worth - float(self.through_usd(through, self.through[through]).sum())
+
+    def best_modes(self, rows: Ints, *, scarce: bool = False) -> tuple[Floats, Ints, Floats]:
+        """Returns what the best answers of groups are worth, their modes, and what they do now is worth.
+
+        With `scarce`, power costs its shadow price too, so that room is left for who earns more with it.
+        """
+        fleet, site, count = part(self.fleet, rows), self.asic_site[rows], self.problem.intervals
+        own = np.take_along_axis(fleet.power_mw, self.modes[rows], axis=1) * self.present[rows, None]
+        others = self.load[site] - own
+        level = others.T[:, :, None] + fleet.power_mw[None]
+        sites = site[:, None]
+        usd = np.stack(
+            [self.costs.usd(site, others + fleet.power_mw[:, m : m + 1]) for m in range(level.shape[2])], axis=2
+        )
+        through = self.through[self.asic_transformer[rows]] - own
+        usd += np.stack(
+            [
+                self.through_usd(self.asic_transformer[rows], through + fleet.power_mw[:, m : m + 1])
+                for m in range(level.shape[2])
+            ],
+            axis=2,
+        )
+        if scarce:
+            usd += self.scarce_usd[rows][:, :, None] * fleet.power_mw[:, None, :]
+        rewards = fleet.earned_usd[None] - usd.transpose(1, 0, 2)
+        first = level[0] - self.costs.before[sites]
+        rewards[0] -= np.where(np.isnan(first), 0.0, self.costs.ramp_usd(sites, first))
+        moves = None
+        if np.isfinite(self.costs.ramp[site]).any():
+            moves = np.zeros((count, rows.size, level.shape[2], level.shape[2]))
+            change = level[1:, :, None, :] - level[:-1, :, :, None]
+            moves[1:] = self.costs.ramp_usd(site[:, None, None], change)
+        worth, modes = best_schedules(fleet, rewards, moves)
+        now = np.take_along_axis(rewards, self.modes[rows].T[:, :, None], axis=2)[:, :, 0].sum(axis=0)
+        if moves is not None:
+            at = self.modes[rows]
+            t, n = np.arange(1, count)[:, None], np.arange(rows.size)[None, :]
+            now -= moves[t, n, at[:, :-1].T, at[:, 1:].T].sum(axis=0)
+        return worth, modes, now - self.switching[rows]
+
+    def exchange(self) -> bool:
+        """Changes the running modes of one or two groups of a site in an interval, where that is better.
+
+        Says whether any was. Starts and stops stay as they are, so intervals are apart but for ramps.
+        """
+        changed = False
+        for site in range(len(self.load)):
+            rows = np.flatnonzero((self.asic_site == site) & (self.fleet.change_usd == 0))
+            for t in range(self.problem.intervals if rows.size else 0):
+                changed |= self._exchange_at(site, rows, t)
+        return changed
+
+    def _exchange_at(self, site: int, rows: Ints, t: int) -> bool:
+        running = rows[(self.modes[rows, t] > 0)]
+        width = self.fleet.power_mw.shape[1]
+        group = np.repeat(running, width - 1)
+        mode = np.tile(np.arange(1, width), running.size)
+        now = self.modes[group, t]
+        power = self.fleet.power_mw[group, mode] - self.fleet.power_mw[group, now]
+        earned = self.fleet.earned_usd[group, mode] - self.fleet.earned_usd[group, now]
+        some = np.flatnonzero((power != 0) | (np.arange(group.size) == 0))
+        if some.size < 2:
+            return False
+        group, mode, power, earned = group[some], mode[some], power[some], earned[some]
+        # The first stands for no change: with it, one group changes alone.
+        power = np.append(power, 0.0)
+        earned = np.append(earned, 0.0)
+        both = power[:, None] + power[None, :]
+        usd = self._level_usd(site, t, self.load[site, t] + both)
+        worth = earned[:, None] + earned[None, :] - usd
+        through = np.append(self.asic_transformer[group], len(self.through) - 1)
+        for k in np.unique(through).tolist():
+            own = np.where(through == k, power, 0.0)
+            worth -= self.through_usd_at(k, t, self.through[k, t] + own[:, None] + own[None, :])
+        same = np.append(group, -1)
+        worth[same[:, None] == same[None, :]] = -np.inf
+        still = -float(self._level_usd(site, t, self.load[site, t])) - sum(
+            float(self.through_usd_at(k, t, self.through[k, t])) for k in np.unique(through).tolist()
+        )
+        first, second = np.unravel_index(int(worth.argmax()), worth.shape)
+        if worth[first, second] <= still + GAIN_USD:
+            return False
+        for n in (int(first), int(second)):
+            if n < group.size:
+                modes = self.modes[group[n]].copy()
+                modes[t] = mode[n]
+                self.set_modes(int(group[n]), modes)
+        return True
+
+    def _level_usd(self, site: int, t: int, load: Floats) -> Floats:
+        c = self.costs
+        usd = c.price[site, t] * load + c.spill_price[site, t] * np.maximum(c.kept[site, t] - load, 0.0)
+        usd += PENALTY_USD_MWH[Rule.FACILITY_CAP] * np.maximum(load - c.cap[site, t], 0.0)
+        usd += PENALTY_USD_MWH[Rule.GRID_LIMIT] * np.maximum(load - c.limit[site, t], 0.0)
+        usd += PENALTY_USD_MWH[Rule.MINIMUM_LOAD] * np.maximum(c.least[site, t] - load, 0.0)
+        usd = usd * c.hours
+        before = self.load[site, t - 1] if t else c.before[site]
+        if not np.isnan(before):
+            usd = usd + c.ramp_usd(site, load - before)
+        if t + 1 < self.load.shape[1]:
+            usd = usd + c.ramp_usd(site, self.load[site, t + 1] - load)
+        return np.asarray(usd)
+
+    def through_usd_at(self, transformer: int, t: int, power: Floats) -> Floats:
+        """Penalty of power through a transformer in one interval."""
+        over = np.maximum(power - self.through_cap[transformer, t], 0.0)
+        return np.asarray(PENALTY_USD_MWH[Rule.TRANSFORMER_CAP] * self.costs.hours * over)
+
+    def gain_usd(self, n: int, modes: Ints) -> float:
+        """What a group's change to a schedule is worth, as things are."""
+        site, transformer = self.asic_site[n], self.asic_transformer[n]
+        change = self.fleet.power_mw[n, modes] - self.fleet.power_mw[n, self.modes[n]]
+        gain = float((self.fleet.earned_usd[n, modes] - self.fleet.earned_usd[n, self.modes[n]]).sum())
+        gain -= schedule_usd(self.fleet, n, modes) - float(self.switching[n])
+        gain -= self.site_usd(site, self.load[site] + change) - self.site_usd(site, self.load[site])
+        power = self.through[transformer]
+        return gain - float(
+            (self.through_usd(transformer, power + change) - self.through_usd(transformer, power)).sum()
+        )
+
+    def best_option(self, job: int, options_of: Ints) -> tuple[int, float]:
+        """Returns the best option of a job as things are, NONE where it had better not run, and its worth."""
+        found = self.options
+        worth = (found.worth_usd + found.tie_usd)[options_of]
+        for group in np.unique(found.group[options_of]).tolist():
+            own = found.group[options_of] == group
+            mine = options_of[own]
+            site, through = self.gpu_site[group], self.gpu_transformer[group]
+            load, power = self.load[site], float(found.power_mw[mine[0]])
+            usd = self.costs.usd(site, load + power) - self.costs.usd(site, load)
+            usd += self.through_usd(through, self.through[through] + power) - self.through_usd(
+                through, self.through[through]
+            )
+            total = np.concatenate([[0.0], np.cumsum(usd)])
+            short = np.concatenate([[0], np.cumsum(self.free[group] < found.gpus[mine[0]])])
+            start, stop = found.start[mine], found.stop[mine]
+            worth[own] -= total[stop] - total[start]
+            worth[own] = np.where(short[stop] > short[start], -np.inf, worth[own])
+        best = int(worth.argmax())
+        return (int(options_of[best]), float(worth[best])) if worth[best] > GAIN_USD else (NONE, 0.0)
