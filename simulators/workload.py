@@ -25,6 +25,9 @@ _DURATION_S = (600, 8 * 3600)
 _PRIORITIES = {"reserved": 30, "on-demand": 20, "spot": 10}
 _TIER_WEIGHTS = {"reserved": 0.3, "on-demand": 0.4, "spot": 0.3}
 _PINNED_CHANCE = 0.15
+_RESIDENT_CHANCE = 0.25
+_PENALTY_SHARE = 0.10
+"""Of a workload's price, owed where its deadline is missed: the first step of clouds' service credits."""
 
 
 class Arrivals:
@@ -38,6 +41,9 @@ class Arrivals:
         self._sizes = [size for size in _SIZES if size <= largest] or [largest]
         weights = _SIZE_WEIGHTS[: len(self._sizes)]
         self._weights = [weight / sum(weights) for weight in weights]
+        region = {facility.facility_id: facility.region for facility in operator.facilities}
+        # Where every workload finds a group that holds it.
+        self._home = next((region[r.facility_id] for r in groups if r.units == largest), "")
         self._customers: Sequence[events.Customer] = operator.customers
         self._customer_weights = [_TIER_WEIGHTS[customer.tier] for customer in operator.customers]
         self._market = market
@@ -87,18 +93,24 @@ class Arrivals:
         has_deadline = customer.tier != "spot"
         deadline_ms = at_ms + int(duration_s * (1.5 + 2.5 * slack)) * SECOND_MS + HOUR_MS
         spot = self._market.gpu_hour_price_usd(at_ms)
+        is_pinned = pinned < _PINNED_CHANCE
+        # The draw of the site is free where the workload is not pinned to one.
+        is_resident = customer.tier == "reserved" and not is_pinned and site < _RESIDENT_CHANCE
+        full_price = gpus * duration_s / 3600 * float(customer.gpu_hour_price_usd)
         return events.WorkloadRequest(
             event_id=event_id("workloads.requests", f"{workload_id}/{WorkloadAction.SUBMIT}", at_ms),
             workload_id=workload_id,
             action=WorkloadAction.SUBMIT,
             observed_at=to_datetime(at_ms),
             customer_id=customer.customer_id,
-            facility_id=self._sites[int(site * len(self._sites))] if pinned < _PINNED_CHANCE else None,
+            facility_id=self._sites[int(site * len(self._sites))] if is_pinned else None,
             gpus=gpus,
             duration_s=duration_s,
             priority=_PRIORITIES[customer.tier],
             deadline=to_datetime(deadline_ms) if has_deadline else None,
             price_usd_gpu_hour=round(spot * (0.55 + 0.45 * discount), 4) if customer.tier == "spot" else None,
+            allowed_regions=[self._home] if is_resident and self._home else [],
+            sla_penalty_usd=round(_PENALTY_SHARE * full_price, 2) if has_deadline else 0.0,
         )
 
 

@@ -19,10 +19,14 @@ from streams.domain.economics.argument import require_not_negative, require_posi
 PEAK_MONTHS = (6, 7, 8, 9)
 PEAK_INTERVAL_H = 0.25
 PEAK_HOURS = (time(15), time(19))
-"""When a summer peak is possible, local time: late afternoons of working days. An assumption, wide on both sides."""
+"""When a summer peak is possible, local time: late afternoons. An assumption, wide on both sides."""
+
+WEEKEND_WEIGHT = 0.4
+"""How likely a day of a weekend is beside a working day: of the summer months' peaks in ERCOT's day-ahead forecast,
+June 2024 to August 2025, one in seven fell on one."""
 
 _CENTRAL = ZoneInfo("America/Chicago")
-_WORKING_DAYS = range(5)
+_SATURDAY = 5
 _KW_PER_MW = 1000.0
 _GRID_POINTS = 2001
 # Beyond six standard deviations there is less than 1e-8 of a normal distribution.
@@ -55,19 +59,16 @@ def avoided_charge_usd_mwh(rate_usd_kw_year: float, peak_probability: float) -> 
 def prior_peak_probability(at: datetime) -> float:
     """Probability that the quarter hour of a moment is its month's peak, from the calendar alone.
 
-    Each quarter hour of `PEAK_HOURS` on a working day of a peak month is as likely as the other; holidays count as
-    working days. Where there is a forecast of the load, `peak_probabilities` knows more.
+    Each quarter hour of `PEAK_HOURS` in a day of a peak month is as likely as the other, a day of a weekend less than a
+    working day. Where there is a forecast of the load, `peak_probabilities` knows more.
     """
     local = at.astimezone(_CENTRAL)
     start, end = PEAK_HOURS
-    is_candidate = (
-        local.month in PEAK_MONTHS and local.weekday() in _WORKING_DAYS and start <= local.time().replace(fold=0) < end
-    )
-    if not is_candidate:
+    if local.month not in PEAK_MONTHS or not start <= local.time().replace(fold=0) < end:
         return 0.0
     _, days = calendar.monthrange(local.year, local.month)
-    working_days = sum(local.replace(day=day).weekday() in _WORKING_DAYS for day in range(1, days + 1))
-    return PEAK_INTERVAL_H / (working_days * (end.hour - start.hour))
+    weights = [_weight(local.replace(day=day)) for day in range(1, days + 1)]
+    return _weight(local) / sum(weights) * PEAK_INTERVAL_H / (end.hour - start.hour)
 
 
 def peak_probabilities(
@@ -98,3 +99,7 @@ def peak_probabilities(
     others = np.exp(logs.sum(axis=0)[None, :] - logs)
     found: NDArray[np.float64] = np.trapezoid(density * others, load, axis=1)
     return found
+
+
+def _weight(day: datetime) -> float:
+    return WEEKEND_WEIGHT if day.weekday() >= _SATURDAY else 1.0

@@ -201,14 +201,14 @@ def test_group_that_never_reported_counts_at_standby_and_says_so() -> None:
 
 
 def test_transmission_charge_is_part_of_the_cost_at_a_possible_peak() -> None:
-    # Noon is in January; 22:00 UTC of a Tuesday in August is 17:00 Central: one of 22 * 16 quarter hours.
+    # Noon is in January; 22:00 UTC of a Tuesday in August is 17:00 Central, a possible peak.
     state = known(*WINDOWS)
     policy = EconomicsPolicy(transmission_usd_kw_year=60)
     assert evaluated(state, policy=policy).transmission_usd_mwh == 0
     summer = (datetime(2026, 8, 18, 22, tzinfo=UTC) - a.NOON).total_seconds()
     found = evaluated(state, seconds=summer, policy=policy)
-    working_days = 21  # of August 2026
-    assert found.transmission_usd_mwh == pytest.approx(60_000 / (working_days * 16))
+    # August 2026 has 21 working days, and 10 of weekends that count 0.4: one of 16 quarter hours in one of 25 days.
+    assert found.transmission_usd_mwh == pytest.approx(60_000 / (25 * 16))
     assert found.power_cost_usd_mwh == pytest.approx(40 + found.transmission_usd_mwh)
     elsewhere = known(*WINDOWS, a.facility(grid_operator="AESO", recorded_at=a.at(0)))
     assert evaluated(elsewhere, seconds=summer, policy=policy).transmission_usd_mwh == 0

@@ -1,6 +1,9 @@
 """The transmission charge by ERCOT's four coincident peaks, and what avoiding one is worth."""
 
+import csv
+import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain.economics import coincident_peak as peak
+
+DATA = Path(os.environ.get("HCP_TEST_DATA") or Path(__file__).parents[5] / "shared" / "data")
 
 
 def test_charge_is_the_rate_times_the_mean_of_four_peaks() -> None:
@@ -39,11 +44,26 @@ def test_chances_of_a_month_add_up_to_its_one_peak_from_june_to_september_only(m
     assert total == pytest.approx(1.0 if month in (6, 7, 8, 9) else 0.0)
 
 
-def test_no_peak_at_night_or_on_a_sunday() -> None:
-    # 2024-08-20 was a Tuesday, 17:00 Central is 22:00 UTC; the 25th a Sunday.
-    assert peak.prior_peak_probability(datetime(2024, 8, 20, 22, tzinfo=UTC)) == pytest.approx(0.25 / (22 * 4))
+def test_late_afternoon_is_likely_a_weekend_less_and_a_night_not_at_all() -> None:
+    # 2024-08-20 was a Tuesday, 17:00 Central is 22:00 UTC; August had 22 working days and 9 of weekends.
+    weights = 22 + 9 * 0.4
+    assert peak.prior_peak_probability(datetime(2024, 8, 20, 22, tzinfo=UTC)) == pytest.approx(1 / weights / 16)
+    assert peak.prior_peak_probability(datetime(2024, 8, 25, 22, tzinfo=UTC)) == pytest.approx(0.4 / weights / 16)
     assert peak.prior_peak_probability(datetime(2024, 8, 20, 9, tzinfo=UTC)) == 0
-    assert peak.prior_peak_probability(datetime(2024, 8, 25, 22, tzinfo=UTC)) == 0
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs recorded load: HCP_TEST_DATA names its folder")
+def test_every_recorded_summer_peak_of_the_load_forecast_was_possible() -> None:
+    peaks: dict[tuple[int, int], tuple[float, datetime]] = {}
+    with (DATA / "ercot_load_forecast_and_temperature_hourly_2024_2025.csv").open() as file:
+        for row in csv.DictReader(file):
+            at = datetime.fromisoformat(row["interval_start_utc"])
+            local = at - timedelta(hours=5)
+            if local.month in peak.PEAK_MONTHS:
+                seen = (float(row["da_demand_forecast_mw"]), at)
+                peaks[local.year, local.month] = max(seen, peaks.get((local.year, local.month), seen))
+    assert len(peaks) >= 7
+    assert all(peak.prior_peak_probability(at) > 0 for _, at in peaks.values()), peaks
 
 
 def test_two_equal_hours_share_the_chance() -> None:
