@@ -2,4 +2,6 @@
 
 from hcp.cli import main
 
-main()
+# The agents' solving processes import this module too.
+if __name__ == "__main__":
+    main()

@@ -38,6 +38,9 @@ MISSED_EVENTS = Counter(
 )
 SOLVER_SECONDS = Histogram("hcp_solver_seconds", "Time to build and solve.", ["facility"], buckets=_SECONDS)
 SOLVER_GAP = Gauge("hcp_solver_gap_ratio", "Proven gap of the last decision.", ["facility"])
+SOLVES_OVERTAKEN = Counter(
+    "hcp_solves_overtaken", "Solves dropped for an input that belonged before them.", ["facility"]
+)
 DEPENDENCY_UP = Gauge(
     "hcp_dependency_up", "1 while the dependency answers, 0 while the worker waits.", ["worker", "dependency"]
 )

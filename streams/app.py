@@ -17,7 +17,6 @@ import sys
 import tempfile
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
@@ -39,6 +38,7 @@ from streams.agents.error import AgentError, LogUnavailableError
 from streams.agents.event_log import WORKER, EventLog
 from streams.agents.held_offset import Place
 from streams.agents.intake import Intake, RawMessage
+from streams.agents.solver import SolverPool
 from streams.domain.dispatch import DispatchPolicy
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ class AgentsConfig:
     group_id: str = "hcp-agents"
     instance: int = 0
     dispatch_interval_s: int = 300
+    solver_processes: int = 1
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
 
@@ -107,7 +108,7 @@ class Agents:
             f"{config.group_id}-{config.instance}",
             kafka_client.producer_settings(config.kafka),
         )
-        self.solvers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="solver")
+        self.solvers = SolverPool(config.solver_processes)
         self._fail = fail
         self._desk: Desk | None = None
         self._times: defaultdict[str, deque[datetime]] = defaultdict(lambda: deque(maxlen=_SPACING_EVENTS))
@@ -125,7 +126,7 @@ class Agents:
 
         Raises UnknownSchemaError where the schemas are not registered.
         """
-        found = await self._recovered()
+        found, _ = await asyncio.gather(self._recovered(), self.solvers.warm())
         self._desk = Desk.of(found, DispatchPolicy(interval_s=self.config.dispatch_interval_s))
         self._desk.changed.set()
 
@@ -243,6 +244,7 @@ class _App(faust.App):
 
     async def on_stop(self) -> None:
         await self.agents_owner.event_log.stop()
+        self.agents_owner.solvers.close()
         await super().on_stop()
 
 

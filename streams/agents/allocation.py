@@ -3,22 +3,23 @@
 A snapshot, its decision, the commands and the steps of the workloads are in the log together or not at all. So a
 successor that finds no decision for an interval makes it, and one that finds it goes on behind it: none is missing and
 none is made twice, wherever the worker is killed.
+
+An input that comes during a solve may belong into it or before it: a price or call stamped no later than the decision.
+A worker that reads the same log afterwards would regard it, so the solve is cancelled and the decision taken anew.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
-from time import perf_counter
 from typing import Any
 
 from schemas import metric
 from schemas.catalog import Topic, topic
 from schemas.events import AllocationDecision, AllocationSnapshot
-from streams.agents.desk import Desk
+from streams.agents.desk import Desk, Solving
 from streams.agents.event_log import EventLog
-from streams.domain import command, dispatch, snapshot
-from streams.domain.allocation import solve
+from streams.agents.solver import SolverPool
+from streams.domain import command, dispatch
 from streams.domain.dispatch import Due
 from streams.domain.market_state import MissingInputs
 
@@ -33,7 +34,7 @@ _TRANSITIONS = topic("workloads.transitions")
 async def decide_due(
     desk: Desk,
     event_log: EventLog,
-    executor: Executor,
+    solvers: SolverPool,
     refresh: Callable[[], Awaitable[None]],
     should_stop: Callable[[], bool],
 ) -> int:
@@ -49,21 +50,23 @@ async def decide_due(
                 break
             if facility_id not in desk.progress:
                 await refresh()  # the first decision is to know all groups that are registered by then
-            made += await _decide(desk, due, event_log, executor)
+            made += await _decide(desk, due, event_log, solvers)
     desk.forget_past()
     return made
 
 
-async def _decide(desk: Desk, due: Due, event_log: EventLog, executor: Executor) -> bool:
+async def _decide(desk: Desk, due: Due, event_log: EventLog, solvers: SolverPool) -> bool:
     name = due.facility_id
     # No workload may change its state between the snapshot and the steps that follow from it.
     async with desk.deciding:
-        taken = snapshot.take(desk.market, desk.book, desk.newest.get(name), due, desk.economics, ahead=desk.ahead)
+        taken = desk.snapshot(due)
         if isinstance(taken, MissingInputs):
             log.warning("no decision for %s at %s: missing %s", name, due.interval_start, ", ".join(taken.names))
             desk.progress[name] = dispatch.advanced(desk.progress.get(name), due)
             return False
-        decision = await asyncio.get_running_loop().run_in_executor(executor, _timed_solve, taken)
+        decision = await _solved(desk, due, taken, solvers)
+        if decision is None:
+            return False  # due still, or behind what came
         steps, commands = command.steps(taken, decision, desk.book), command.commands(taken, decision)
         if not due.is_plan and not steps and not commands:
             desk.progress[name] = dispatch.advanced(desk.progress.get(name), due)
@@ -80,11 +83,19 @@ async def _decide(desk: Desk, due: Due, event_log: EventLog, executor: Executor)
     return True
 
 
-def _timed_solve(taken: AllocationSnapshot) -> AllocationDecision:
-    started = perf_counter()
-    decision = solve(taken)
-    metric.SOLVER_SECONDS.labels(taken.facility_id).observe(perf_counter() - started)
-    return decision
+async def _solved(desk: Desk, due: Due, taken: AllocationSnapshot, solvers: SolverPool) -> AllocationDecision | None:
+    solving = Solving(due, taken, asyncio.ensure_future(solvers.solve(taken)))
+    desk.solving[due.facility_id] = solving
+    try:
+        decision = await solving.task
+    except asyncio.CancelledError:
+        if not solving.is_overtaken:
+            raise
+        return None
+    finally:
+        solving.task.cancel()
+        del desk.solving[due.facility_id]
+    return None if solving.is_overtaken else decision
 
 
 def _show(decision: AllocationDecision) -> None:

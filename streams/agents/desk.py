@@ -6,18 +6,30 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from schemas.events import AllocationDecision
+from schemas import metric
+from schemas.events import AllocationDecision, AllocationSnapshot, FleetWindow
 from streams.agents.held_offset import HeldOffsets, Place
 from streams.agents.recovery import Recovered
-from streams.domain.dispatch import DispatchPolicy, Progress
+from streams.domain import dispatch, snapshot
+from streams.domain.dispatch import DispatchPolicy, Due, Progress
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.evaluation import EvaluationProgress
 from streams.domain.horizon import HorizonPolicy
-from streams.domain.market_state import MarketState, customers_price
+from streams.domain.market_state import MarketState, MissingInputs, customers_price
 from streams.domain.workload import Directory, WorkloadBook
 
 # How much of the past is kept for a facility whose inputs are not complete yet.
 PATIENCE = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Solving:
+    """A decision that is being solved, and whether an input came meanwhile that its snapshot should have held."""
+
+    due: Due
+    taken: AllocationSnapshot
+    task: asyncio.Task[AllocationDecision]
+    is_overtaken: bool = False
 
 
 @dataclass(slots=True)
@@ -40,6 +52,7 @@ class Desk:
     committed: dict[Place, int] = field(default_factory=dict)
     deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    solving: dict[str, Solving] = field(default_factory=dict)
     told_missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -75,6 +88,8 @@ class Desk:
         if needless is not None:
             self.held.hold(place, offset, event.event_id)
             self.release(needless)
+            if not isinstance(event, FleetWindow):
+                self._cancel_overtaken()
 
     def release(self, event_ids: Iterable[str]) -> None:
         """Lets go of events that are no longer in use."""
@@ -92,3 +107,18 @@ class Desk:
                 horizons.append(clock - PATIENCE)
         if horizons:
             self.release(self.market.forget_before(min(horizons)))
+
+    def _cancel_overtaken(self) -> None:
+        for name, solving in self.solving.items():
+            due = dispatch.next_due(self.market, name, self.progress.get(name), self.dispatch)
+            if due == solving.due and self.snapshot(due) == solving.taken:
+                continue
+            if not solving.is_overtaken:
+                metric.SOLVES_OVERTAKEN.labels(name).inc()
+            solving.is_overtaken = True
+            solving.task.cancel()
+
+    def snapshot(self, due: Due) -> AllocationSnapshot | MissingInputs:
+        """The snapshot of a decision as the log has it now."""
+        newest = self.newest.get(due.facility_id)
+        return snapshot.take(self.market, self.book, newest, due, self.economics, ahead=self.ahead)
