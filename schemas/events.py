@@ -187,6 +187,10 @@ class GroupInput:
         metadata={"doc": "Until when its devices hold the mode commanded last."}, default=None
     )
     island_gpus: int = field(metadata={"doc": "GPUs that NVLink joins; 0 for ASICs."}, default=0)
+    out_of_service: list[int] = field(
+        metadata={"doc": "Intervals of the plan, the decided one 0, in which it is out of service; sorted."},
+        default_factory=list,
+    )
 
 
 class WorkloadState(StrEnum):
@@ -636,6 +640,14 @@ class PowerModePoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MaintenanceWindow:
+    """A time in which a group is out of service."""
+
+    starts_at: datetime = field(metadata={"doc": "Start of the window."})
+    ends_at: datetime = field(metadata={"doc": "End of the window, exclusive."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """Master data of a resource group: like devices in one facility that are switched together."""
 
@@ -658,6 +670,9 @@ class Resource:
     min_down_s: int = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
     island_gpus: int = field(
         metadata={"doc": "GPUs that NVLink joins in one node; of no meaning for ASICs."}, default=8
+    )
+    maintenance: list[MaintenanceWindow] = field(
+        metadata={"doc": "When the group is out of service, sorted by start."}, default_factory=list
     )
 
 

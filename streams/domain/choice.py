@@ -96,12 +96,18 @@ def choices(snapshot: AllocationSnapshot) -> Choices:
     )
     return Choices(
         modes={
-            group.resource_group_id: tuple(_mode_choice(snapshot, group, option, pue, cost) for option in group.modes)
+            group.resource_group_id: tuple(
+                _mode_choice(snapshot, group, option, pue, cost) for option in _in_service(group)
+            )
             for group in snapshot.groups
             if group.kind is ResourceKind.ASIC
         },
         places=tuple(_places(snapshot, pue, cost)),
-        gpus={g.resource_group_id: g.units for g in snapshot.groups if g.kind is ResourceKind.GPU},
+        gpus={
+            g.resource_group_id: 0 if 0 in g.out_of_service else g.units
+            for g in snapshot.groups
+            if g.kind is ResourceKind.GPU
+        },
         transformers={
             limit.transformer_id: _room_w(limit.cap_mw, _idle_mw(snapshot, limit.transformer_id))
             for limit in snapshot.transformers
@@ -212,6 +218,12 @@ def keeps_transformers(found: Choices, selection: Selection) -> bool:
 def extra_w(found: Choices, selection: Selection) -> int:
     """Load of a selection over the base, W at the meter."""
     return sum(choice.extra_w for choice in chosen(found, selection))
+
+
+def _in_service(group: GroupInput) -> list[ModeOption]:
+    if 0 not in group.out_of_service:
+        return group.modes
+    return [option for option in group.modes if option.mode is PowerMode.OFF]
 
 
 def _mode_choice(

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.events import (
     AllocationSnapshot,
@@ -127,7 +128,7 @@ def _asic_group(snapshot: AllocationSnapshot, group: GroupInput) -> AsicGroup:
         change_cost_usd=0.0,
         min_up=math.ceil(group.min_up_s / snapshot.interval_s),
         min_down=math.ceil(group.min_down_s / snapshot.interval_s),
-        available=np.ones(len(snapshot.horizon), dtype=np.bool_),
+        available=_in_service(snapshot, group),
         transformer_id=group.transformer_id,
     )
 
@@ -136,7 +137,7 @@ def _gpu_group(snapshot: AllocationSnapshot, group: GroupInput) -> GpuGroup:
     return GpuGroup(
         group_id=group.resource_group_id,
         facility_id=snapshot.facility_id,
-        units=np.full(len(snapshot.horizon), group.units, dtype=np.int64),
+        units=_in_service(snapshot, group) * group.units,
         idle_power_mw=group.idle_power_mw * snapshot.pue_ratio,
         unit_power_mw=group.unit_power_mw * snapshot.pue_ratio,
         island_gpus=max(group.island_gpus, 1),
@@ -149,7 +150,7 @@ def _job(snapshot: AllocationSnapshot, workload: WorkloadInput, gpus: tuple[GpuG
     homes = tuple(
         group.group_id
         for group in gpus
-        if workload.gpus <= group.units[0] and (not runs or group.group_id == workload.resource_group_id)
+        if workload.gpus <= group.units.max() and (not runs or group.group_id == workload.resource_group_id)
     )
     return Job(
         job_id=workload.workload_id,
@@ -183,6 +184,12 @@ def _horizon(snapshot: AllocationSnapshot, problem: PlanProblem, plan: Plan) -> 
 
 def _gpu_ids(problem: PlanProblem) -> frozenset[str]:
     return frozenset(group.group_id for group in problem.gpu_groups)
+
+
+def _in_service(snapshot: AllocationSnapshot, group: GroupInput) -> NDArray[np.bool_]:
+    found = np.ones(len(snapshot.horizon), dtype=np.bool_)
+    found[group.out_of_service] = False
+    return found
 
 
 def _constant(value: float, count: int) -> Floats:

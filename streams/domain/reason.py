@@ -11,6 +11,8 @@ def mining_reason(
     snapshot: AllocationSnapshot, found: Choices, group: GroupInput, mode: PowerMode, load_extra_w: int
 ) -> str:
     """Reason of an ASIC group, such as "NORMAL: earns 78.2 $/MWh at a cost of 31.0, limited by the facility cap"."""
+    if 0 in group.out_of_service:
+        return "OFF: out of service for maintenance"
     cost = snapshot.power_cost_usd_mwh + snapshot.payment_usd_mwh
     options = found.modes[group.resource_group_id]
     best = max(options, key=lambda c: (c.margin_usd_h, -c.extra_w))

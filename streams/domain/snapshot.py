@@ -1,6 +1,7 @@
 """The whole input of a decision, gathered from what is known as of its cause."""
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from schemas.events import (
     AllocationDecision,
@@ -69,7 +70,12 @@ def take(
         signal_id=None if call is None else call.signal_id,
         limit_mw=None if call is None else call.limit_mw,
         groups=[
-            _group(r, hashprice, held.get(r.resource_group_id), due.as_of, is_within_plan=follows and not due.is_plan)
+            replace(
+                _group(
+                    r, hashprice, held.get(r.resource_group_id), due.as_of, is_within_plan=follows and not due.is_plan
+                ),
+                out_of_service=_out_of_service(r, due, ahead or HorizonPolicy()),
+            )
             for r in inputs.resources
         ],
         workloads=[_workload(w, due) for w in book.at_facility(due.facility_id, due.as_of)],
@@ -89,6 +95,14 @@ def take(
         btc_price_usd=inputs.btc.price_usd,
         hashprice_usd_ths_day=hashprice,
     )
+
+
+def _out_of_service(resource: Resource, due: Due, ahead: HorizonPolicy) -> list[int]:
+    length = timedelta(seconds=due.interval_s)
+    count = ahead.intervals(due.interval_s) if due.is_plan else 1
+    starts = [due.interval_start + n * length for n in range(count)]
+    windows = resource.maintenance
+    return [n for n, at in enumerate(starts) if any(w.starts_at < at + length and w.ends_at > at for w in windows)]
 
 
 def _group(

@@ -1,5 +1,9 @@
 """What a decision changes on the devices and for the workloads."""
 
+import math
+
+import pytest
+
 from schemas import events as e
 from streams.domain import command, workload
 from streams.domain.allocation import solve
@@ -65,6 +69,29 @@ def test_snapshot_has_the_running_workloads_rest_and_price() -> None:
             resource_group_id="tx1-gpu",
         )
     ]
+
+
+def test_snapshot_knows_the_maintenance_ahead() -> None:
+    window = e.MaintenanceWindow(starts_at=a.at(400), ends_at=a.at(700))
+    state = known()
+    state.add(a.miners(maintenance=[window], recorded_at=a.at(-1)))
+    assert snapshot(state, book()).groups[0].out_of_service == [1, 2]
+
+
+def test_snapshot_prices_the_hours_ahead() -> None:
+    state = known()
+    for hour, price in ((0, 50.0), (1, 70.0)):
+        state.add(a.day_ahead(hour, price))
+    taken = snapshot(state, book())
+    assert len(taken.horizon) == 48
+    costs = [entry.power_cost_usd_mwh for entry in taken.horizon]
+    # Real time is 30 now, 20 under the day-ahead price of the hour; the difference fades by 1/e an hour; 10 of adder.
+    assert costs[0] == taken.power_cost_usd_mwh == 40.0
+    assert costs[1] == pytest.approx(60.0 - 20.0 * math.exp(-1 / 12))
+    assert costs[12] == pytest.approx(80.0 - 20.0 * math.exp(-1))
+    assert {entry.source for entry in taken.horizon[:24]} == {"REAL_TIME", "DAY_AHEAD"}
+    # No market has said anything of the third hour yet.
+    assert (taken.horizon[24].source, costs[24]) == ("FORECAST", 40.0)
 
 
 def test_workload_of_the_future_is_not_in_a_decision_about_the_past() -> None:

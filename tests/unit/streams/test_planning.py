@@ -84,6 +84,15 @@ def test_running_job_goes_on_through_the_plan() -> None:
     assert decision.allocations[0].workload_ids == ["w1"]
 
 
+def test_group_in_maintenance_is_off_and_its_jobs_wait() -> None:
+    out = [replace(asic(), out_of_service=[0]), replace(gpu(), out_of_service=[0])]
+    decision = solve(snapshot(*out, job("w1", remaining_s=300), horizon=ahead(50.0, 50.0)))
+    assert [(entry.mining_mw, entry.gpu_mw) for entry in decision.horizon] == [(0.0, 0.0), (1.0, 0.004)]
+    assert decision.allocations[0].reason == "OFF: out of service for maintenance"
+    alone = solve(snapshot(*out, job("w1", remaining_s=300)))
+    assert (alone.mining_mw, alone.gpu_mw) == (0.0, 0.0)
+
+
 def test_same_snapshot_gives_the_same_decision() -> None:
     case = snapshot(asic(), gpu(), job(), running("w2", "g1"), horizon=ahead(*range(20, 68)))
     assert solve(case) == solve(case)
