@@ -56,7 +56,9 @@ def rounded(problem: PlanProblem, master: Master, relaxed: Relaxation) -> Answer
 def improve(answer: Answer, bound_usd: float) -> None:
     """Betters a whole plan until it is within `ENOUGH_RATIO` of the bound or the work is done."""
     settle(answer)
-    recreate(answer, bound_usd - ENOUGH_RATIO * abs(bound_usd), min(MAX_RECREATIONS, RECREATIONS_A_GROUP * len(answer.modes)))
+    recreate(
+        answer, bound_usd - ENOUGH_RATIO * abs(bound_usd), min(MAX_RECREATIONS, RECREATIONS_A_GROUP * len(answer.modes))
+    )
     settle(answer)
 
 
