@@ -101,12 +101,16 @@ class Master:
             weights = weights - duals[self.frame.tail_row]
         return np.asarray(weights)
 
+    def power_usd(self, duals: Floats) -> Floats:
+        """What a MW costs an ASIC group in an interval at these duals, (groups, intervals)."""
+        plus = np.append(duals, 0.0)
+        return np.asarray(plus[self.frame.asic_transformer] - plus[self.frame.asic_load])
+
     def scarce_usd(self, duals: Floats, cost_usd: Floats) -> Floats:
         """What a MW of an ASIC group in an interval is worth over its cost, (groups, intervals); zero or more."""
-        plus, site = np.append(duals, 0.0), {s.facility_id: n for n, s in enumerate(self.problem.sites)}
+        site = {s.facility_id: n for n, s in enumerate(self.problem.sites)}
         homes = np.array([site[g.facility_id] for g in self.problem.asic_groups], dtype=np.int64)
-        power = plus[self.frame.asic_transformer] - plus[self.frame.asic_load]
-        return np.asarray(np.maximum(power - cost_usd[homes], 0.0))
+        return np.asarray(np.maximum(self.power_usd(duals) - cost_usd[homes], 0.0))
 
     def priced(self, duals: Floats) -> Priced:
         """Returns the best answers to prices, and the bound that they prove."""
@@ -211,8 +215,8 @@ class Master:
         return objective, np.array(solution.row_dual), np.array(solution.col_value)[self.columns :]
 
 
-class _Engine(highspy.Highs):  # type: ignore[misc]
-    """HiGHS without the callbacks of its Python class: setting them up prints a banner before output can be turned off."""
+class _Engine(highspy.Highs):
+    """HiGHS without the callbacks of its Python class: setting them up prints a banner, whatever the options say."""
 
     def __init__(self) -> None:
         super(highspy.Highs, self).__init__()

@@ -19,7 +19,7 @@ WHOLE = 1 - 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relaxation:
-    """Proven bound without the constant part, duals of the rows, share of each column."""
+    """Proven bound without the constant part, the duals that prove it, share of each column."""
 
     bound_usd: float
     duals: Floats
@@ -47,4 +47,4 @@ def relax(master: Master) -> Relaxation:
                 bound, center = priced.bound_usd, tried
         if not added:
             break
-    return Relaxation(bound, duals, shares)
+    return Relaxation(bound, center, shares)

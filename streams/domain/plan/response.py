@@ -68,7 +68,8 @@ def costs(problem: PlanProblem, weights: Floats) -> Costs:
 class Answer:
     """A plan as arrays, and the loads that it makes. A group or job may be absent: without load or worth.
 
-    `scarce_usd`: what a MW of a group in an interval is worth over the cost of energy, (groups, intervals).
+    At shadow prices: `power_usd` is what a MW costs a group in an interval, `scarce_usd` how much of that is over the
+    cost of energy, (groups, intervals), and `best_usd` what its best schedule earns over rest, (groups,).
     """
 
     problem: PlanProblem
@@ -79,6 +80,8 @@ class Answer:
     present: Ints
     placed: Ints
     scarce_usd: Floats = field(init=False)
+    power_usd: Floats = field(init=False)
+    best_usd: Floats = field(init=False)
     asic_site: Ints = field(init=False)
     asic_transformer: Ints = field(init=False)
     gpu_site: Ints = field(init=False)
@@ -91,7 +94,8 @@ class Answer:
 
     def __post_init__(self) -> None:
         problem = self.problem
-        self.scarce_usd = np.zeros(self.modes.shape)
+        self.scarce_usd = self.power_usd = np.zeros(self.modes.shape)
+        self.best_usd = np.zeros(len(self.modes))
         site = {s.facility_id: n for n, s in enumerate(problem.sites)}
         transformers = [t for s in problem.sites for t in s.transformers]
         # The last row stands for no transformer: no cap.
@@ -293,6 +297,13 @@ class Answer:
         """Penalty of power through a transformer in one interval."""
         over = np.maximum(power - self.through_cap[transformer, t], 0.0)
         return np.asarray(PENALTY_USD_MWH[Rule.TRANSFORMER_CAP] * self.costs.hours * over)
+
+    def regret_usd(self) -> Floats:
+        """How much less each group earns at the shadow prices than it could, (groups,)."""
+        rows = np.arange(len(self.modes))[:, None]
+        power, earned = self.fleet.power_mw, self.fleet.earned_usd
+        worth = earned[rows, self.modes] - earned[:, :1] - self.power_usd * (power[rows, self.modes] - power[:, :1])
+        return np.asarray(self.best_usd - worth.sum(axis=1) + self.switching)
 
     def gain_usd(self, n: int, modes: Ints) -> float:
         """What a group's change to a schedule is worth, as things are."""
