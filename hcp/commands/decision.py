@@ -179,7 +179,7 @@ def _show_flips(snapshot: AllocationSnapshot, decision: AllocationDecision) -> N
     def told(flip: Flip | None) -> str:
         return "never" if flip is None else f"{flip.does} at {flip.price:.2f}"
 
-    power, btc = power_flips(snapshot), btc_flips(snapshot)
+    power, btc = power_flips(snapshot, decision), btc_flips(snapshot, decision)
     losses: dict[str, list[tuple[PowerMode, float]]] = {}
     for other in alternatives(snapshot, decision):
         losses.setdefault(other.resource_group_id, []).append((other.mode, other.loss_usd_h))

@@ -32,7 +32,7 @@ def decision(demo: DemoWorld) -> str:
     """Id of a decision of Texas-1 by which miners run."""
     rows = demo.await_rows(
         Database.POSTGRES,
-        "SELECT decision_id FROM allocations WHERE facility_id = 'Texas-1' AND mining_mw > 0.1 LIMIT 1",
+        "SELECT decision_id FROM allocations WHERE facility_id = 'Texas-1' AND power_mode <> 'OFF' LIMIT 1",
         lambda rows: len(rows) == 1,
     )
     return str(rows[0][0])
