@@ -22,6 +22,7 @@ _DECISIONS = topic("allocations.decisions")
 def explain(
     decision: Annotated[str, typer.Argument(help="decision_id, or the beginning of one", show_default=False)] = "",
     every: Annotated[bool, typer.Option("--all", help="Check every decision of the log; show only a count.")] = False,
+    last: Annotated[int, typer.Option("--last", help="With --all: only so many of the newest.", min=1)] = 10**9,
     as_json: Annotated[bool, typer.Option("--json", help="Snapshot and decision as two lines of JSON.")] = False,
 ) -> None:
     """Show the inputs and reasons of a decision, and solve it again from the log; exit code 1 where it differs.
@@ -33,7 +34,7 @@ def explain(
         raise typer.BadParameter("give a decision or --all")
     codec, kafka = _log()
     if every:
-        _check_all(codec, kafka)
+        _check_all(codec, kafka, last)
         return
     snapshot, found = _one(codec, kafka, decision)
     same = _is_same(codec, snapshot, found)
@@ -113,9 +114,10 @@ def _is_same(codec: Codec, snapshot: AllocationSnapshot, decision: AllocationDec
     return codec.encode(_DECISIONS, solve(snapshot)) == codec.encode(_DECISIONS, decision)
 
 
-def _check_all(codec: Codec, kafka: dict[str, Any]) -> None:
+def _check_all(codec: Codec, kafka: dict[str, Any], last: int) -> None:
     """Solves all of them again; ends with exit code 1 where one differs or has lost its snapshot."""
-    decisions: list[AllocationDecision] = list(_events(codec, kafka, _DECISIONS))
+    events: list[AllocationDecision] = list(_events(codec, kafka, _DECISIONS))
+    decisions = sorted(events, key=lambda d: (d.decided_at, d.decision_id))[-last:]
     snapshots: dict[str, AllocationSnapshot] = {s.decision_id: s for s in _events(codec, kafka, _SNAPSHOTS)}
     bad: list[str] = []
     with Progress(console=console.err, transient=True) as progress:
@@ -179,7 +181,7 @@ def _show_flips(snapshot: AllocationSnapshot, decision: AllocationDecision) -> N
     def told(flip: Flip | None) -> str:
         return "never" if flip is None else f"{flip.does} at {flip.price:.2f}"
 
-    power, btc = power_flips(snapshot), btc_flips(snapshot)
+    power, btc = power_flips(snapshot, decision), btc_flips(snapshot, decision)
     losses: dict[str, list[tuple[PowerMode, float]]] = {}
     for other in alternatives(snapshot, decision):
         losses.setdefault(other.resource_group_id, []).append((other.mode, other.loss_usd_h))

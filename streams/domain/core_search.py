@@ -11,6 +11,8 @@ would have been paid, so selections better than a known one lie within the gap b
    much, and where nothing that is still open makes it better than the best known.
 3. Where the core is used up, the best known is the optimum.
 
+Where the states are many, step 2 goes first with the most promising ones only, for a better selection to be known.
+
 Worth is whole money units: selections are compared exactly. Floats only say what is not looked at, with a margin far
 over their error.
 """
@@ -25,10 +27,13 @@ from numpy.typing import NDArray
 from streams.domain.dual import Dual, Interval, Option
 from streams.domain.rounding import default, repaired
 
+# States of a first pass. A pass of no more than that drops none of them and needs no second one.
+WIDTH = 300
 # Two worths differ by a whole unit or not at all; float errors stay under a thousandth of one.
 MARGIN = 0.5
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -39,12 +44,19 @@ class Budget:
 
 
 class _Reach(NamedTuple):
-    """By how much what is not opened yet can lower and raise the load and the GPUs held in each pool."""
+    """What the classes not opened yet can change.
+
+    By how much they can lower and raise the load, W, and the GPUs held in each pool; `gain[f]`: worth that their
+    workloads can add, power paid for, with `f` GPUs for them in all, of which they hold `held` at their defaults. For
+    one pool there is no such table: the price of a GPU is about as good there, and cheaper.
+    """
 
     down_w: int
     up_w: int
     down: tuple[int, ...]
     up: tuple[int, ...]
+    held: int
+    gain: Floats
 
 
 def search(problem: Interval, prices: Dual, known: Sequence[int] | None, budget: Budget) -> list[int] | None:
@@ -54,11 +66,18 @@ def search(problem: Interval, prices: Dual, known: Sequence[int] | None, budget:
     """
     losses = [_losses(options, prices) for options in problem.classes]
     start = repaired(problem, prices, losses) if known is None else list(known)
-    return None if start is None else _Search(problem, prices, losses, start).best(budget)
+    if start is None:
+        return None
+    first = _Search(problem, prices, losses, start)
+    found = first.best(budget, WIDTH)
+    if found is None or first.is_exact:
+        return found
+    return _Search(problem, prices, losses, found).best(budget)
 
 
 def _losses(options: Sequence[Option], prices: Dual) -> list[float]:
-    reduced = [prices.reduced(option) for option in options]
+    watt, gpu = prices.watt, (*prices.gpu, 0.0)  # pool -1, none, is the last
+    reduced = [worth - watt * watts - gpu[pool] * gpus for watts, worth, gpus, pool in options]
     best = max(reduced)
     return [best - value for value in reduced]
 
@@ -72,6 +91,7 @@ class _Search:
         self._problem, self._prices, self._losses, self._known = problem, prices, losses, known
         self._best = problem.worth(known)
         self._where: tuple[int, int] | None = None
+        self.is_exact = True
         # What the best state could still be worth more than the best known.
         self._gap = prices.bound - self._best - MARGIN
         self._default = [default(options, lost) for options, lost in zip(problem.classes, losses, strict=True)]
@@ -83,13 +103,13 @@ class _Search:
         self._core = sorted(core, key=lambda c: (not _has_gpus(problem.classes[c]), self._least[c], c))
         self._jobs = sum(_has_gpus(problem.classes[c]) for c in self._core)
 
-    def best(self, budget: Budget) -> list[int] | None:
-        """Returns the optimum; None where the budget is used up."""
+    def best(self, budget: Budget, width: int | None = None) -> list[int] | None:
+        """Returns the optimum; None where the budget is used up. With a width, `is_exact` says whether it is proven."""
         if self._gap < 0:
             return self._known
         reach = self._reach()
         opened: list[int] = []
-        stages = [self._kept(self._root(), 0, reach[0], not self._jobs)]
+        stages = [self._kept(self._root(), 0, reach[0], not self._jobs, width)]
         for depth, c in enumerate(self._core, start=1):
             if self._least[c] > self._gap:
                 continue
@@ -98,7 +118,7 @@ class _Search:
             if budget.states < 0:
                 return None
             opened.append(c)
-            stages.append(self._kept(states, len(opened), reach[depth], depth >= self._jobs))
+            stages.append(self._kept(states, len(opened), reach[depth], depth >= self._jobs, width))
         return self._trace(opened, stages)
 
     def _root(self) -> Ints:
@@ -130,21 +150,37 @@ class _Search:
 
     def _reach(self) -> list[_Reach]:
         """What the classes behind each depth can change."""
-        found = [_Reach(0, 0, (0,) * len(self._problem.pools), (0,) * len(self._problem.pools))]
+        pools = self._problem.pools
+        found = [_Reach(0, 0, (0,) * len(pools), (0,) * len(pools), 0, np.zeros(sum(pools) + 1))]
         for c in reversed(self._core):
             options, old, then = self._problem.classes[c], self._problem.classes[c][self._default[c]], found[-1]
             usable = [o for o, loss in zip(options, self._losses[c], strict=True) if loss <= self._gap]
-            down, up = list(then.down), list(then.up)
-            if old.pool >= 0:
-                down[old.pool] += old.gpus
-            for pool in {o.pool for o in usable if o.pool not in {-1, old.pool}}:
-                up[pool] += options[-1].gpus
             down_w = then.down_w + old.watts - min(o.watts for o in usable)
             up_w = then.up_w + max(o.watts for o in usable) - old.watts
-            found.append(_Reach(down_w, up_w, tuple(down), tuple(up)))
+            changed = then._replace(down_w=down_w, up_w=up_w)
+            if _has_gpus(options):
+                down, up = list(then.down), list(then.up)
+                if old.pool >= 0:
+                    down[old.pool] += old.gpus
+                for pool in {o.pool for o in usable if o.pool not in {-1, old.pool}}:
+                    up[pool] += options[-1].gpus
+                changed = changed._replace(down=tuple(down), up=tuple(up), held=then.held + old.gpus)
+                if len(pools) > 1:
+                    changed = changed._replace(gain=self._gain(then.gain, usable, old))
+            found.append(changed)
         return found[::-1]
 
-    def _kept(self, states: Ints, stage: int, reach: _Reach, jobs_done: bool) -> Ints:
+    def _gain(self, then: Floats, usable: Sequence[Option], old: Option) -> Floats:
+        """One more workload in the table of what they can add (the knapsack's dynamic program, by GPUs in all)."""
+        watt = self._prices.watt
+        gain = np.full(len(then), -np.inf)
+        # Places in several pools that draw and earn the same are one option here.
+        for watts, worth, gpus in {(o.watts, o.worth, o.gpus) for o in usable}:
+            added = worth - old.worth - watt * (watts - old.watts)
+            np.maximum(gain[gpus:], then[: len(then) - gpus] + added, out=gain[gpus:])
+        return gain
+
+    def _kept(self, states: Ints, stage: int, reach: _Reach, jobs_done: bool, width: int | None) -> Ints:
         """Drops the states that nothing makes better than the best known, and the dominated ones; learns the best."""
         problem, prices = self._problem, self._prices
         watts = states[self.WATTS]
@@ -155,20 +191,32 @@ class _Search:
             bound -= float(problem.penalty_per_w) * np.maximum(load - problem.limit_w, 0)
         is_kept = load <= problem.cap_w
         for pool, units in enumerate(problem.pools):
-            gpus = states[self.GPUS + pool]
-            is_kept &= gpus <= units + reach.down[pool]
-            if prices.gpu[pool] > 0:
-                bound += prices.gpu[pool] * np.minimum(units - gpus, reach.up[pool])
-        is_kept &= bound > self._best + MARGIN
-        if not is_kept.any():
+            is_kept &= states[self.GPUS + pool] <= units + reach.down[pool]
+        # What an option loses is counted at the price of a GPU: what is not opened is judged by that bound alone.
+        priced = bound
+        if not jobs_done:
+            for pool, units in enumerate(problem.pools):
+                if prices.gpu[pool] > 0:
+                    priced = priced + prices.gpu[pool] * np.minimum(units - states[self.GPUS + pool], reach.up[pool])
+        promise = priced
+        if len(problem.pools) > 1 and not jobs_done:
+            free = sum(problem.pools) + reach.held - states[self.GPUS :].sum(axis=0)
+            is_kept &= free >= 0
+            promise = np.minimum(priced, bound + reach.gain[np.minimum(np.maximum(free, 0), len(reach.gain) - 1)])
+        is_kept &= promise > self._best + MARGIN
+        index = np.flatnonzero(is_kept)
+        if not len(index):
             self._gap = -1.0
             return states[:, :0]
-        kept = states[:, is_kept]
+        if width is not None and len(index) > width:
+            index = np.sort(index[np.argsort(-promise[index], kind="stable")[:width]])
+            self.is_exact = False
+        kept = states[:, index]
         if jobs_done:
             kept[self.GPUS :] = 0
         kept = _undominated(kept)
         self._learn(kept, stage)
-        self._gap = float(bound[is_kept].max()) - self._best - MARGIN
+        self._gap = float(priced[index].max()) - self._best - MARGIN
         return kept
 
     def _learn(self, states: Ints, stage: int) -> None:

