@@ -347,6 +347,18 @@ class Facility:
         metadata={"doc": "Greatest power that can be sold back from a fixed-price block, MW."}
     )
     recorded_at: datetime = field(metadata={"doc": "Event time of the record."})
+    region: str = field(
+        metadata={"doc": "Region that customers' placement limits name, e.g. US-TX; empty where none is agreed."},
+        default="",
+    )
+    ramp_mw_min: float = field(
+        metadata={"doc": "Greatest change of the load, MW a minute; 0 for no limit."}, default=0.0
+    )
+    min_load_mw: float = field(metadata={"doc": "Least load that is to be kept, MW."}, default=0.0)
+    block_mw: float = field(metadata={"doc": "Power bought ahead at a fixed price, MW."}, default=0.0)
+    transformers: list[TransformerLimit] = field(
+        metadata={"doc": "Limits within the facility, sorted by id."}, default_factory=list
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -530,6 +542,16 @@ class Resource:
     max_power_w: float = field(metadata={"doc": "Power of one device at its highest setting, W."})
     modes: list[PowerModePoint] = field(metadata={"doc": "Power modes, empty for GPUs."})
     recorded_at: datetime = field(metadata={"doc": "Event time of the record."})
+    transformer_id: str | None = field(
+        metadata={"doc": "Transformer that feeds it, null where none limits."}, default=None
+    )
+    start_cost_usd: float = field(metadata={"doc": "Wear of starting the whole group, USD."}, default=0.0)
+    stop_cost_usd: float = field(metadata={"doc": "Wear of stopping the whole group, USD."}, default=0.0)
+    min_up_s: int = field(metadata={"doc": "Least time that it runs once started, s."}, default=0)
+    min_down_s: int = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
+    island_gpus: int = field(
+        metadata={"doc": "GPUs that NVLink joins in one node; of no meaning for ASICs."}, default=8
+    )
 
 
 class WorkloadAction(StrEnum):
@@ -560,6 +582,12 @@ class WorkloadRequest:
         metadata={"doc": "Agreed price; null takes the customer's contract price."}, default=None
     )
     reason: str | None = field(metadata={"doc": "Why, for CANCEL and REPORT_FAILED."}, default=None)
+    allowed_regions: list[str] = field(
+        metadata={"doc": "Regions that it may run in, empty for any; SUBMIT only."}, default_factory=list
+    )
+    sla_penalty_usd: float = field(
+        metadata={"doc": "Owed to the customer where the deadline is missed, USD; SUBMIT only."}, default=0.0
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -584,3 +612,9 @@ class WorkloadTransition:
     resource_group_id: str | None = field(metadata={"doc": "GPU group that holds it."}, default=None)
     deadline: datetime | None = field(metadata={"doc": "Latest completion, null for none."}, default=None)
     decision_id: str | None = field(metadata={"doc": "Decision that caused the step, if one did."}, default=None)
+    allowed_regions: list[str] = field(
+        metadata={"doc": "Regions that it may run in, empty for any."}, default_factory=list
+    )
+    sla_penalty_usd: float = field(
+        metadata={"doc": "Owed to the customer where the deadline is missed, USD."}, default=0.0
+    )

@@ -3,7 +3,7 @@
 import math
 
 from simulators.noise import MeanReverting, Noise
-from simulators.site import Climate
+from simulators.portfolio import Climate
 from simulators.timeline import DAY_MS, HOUR_MS
 
 _WARMEST_DAY = 200

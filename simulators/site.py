@@ -1,17 +1,16 @@
-"""Master data of the simulated operator: three facilities, their ASIC and GPU groups, three customers.
+"""Master data of the simulated operator: its facilities, their ASIC and GPU groups, three customers.
 
-Figures of ASICs are the makers' nameplates (hashrate and wall power at 25 °C): Bitmain's product pages for S19j Pro
-(104 TH/s, 3068 W), S19 XP (140 TH/s, 3010 W) and S21 (200 TH/s, 3500 W); MicroBT's page for M60S (186 TH/s at
-18.5 J/TH, so 3441 W). NVIDIA's H100 data sheet: SXM5, 80 GB, up to 700 W.
+NVIDIA's H100 data sheet: SXM5, 80 GB, up to 700 W.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from schemas import events
 from schemas.events import PowerMode, ResourceKind
 from simulators.identity import event_id
+from simulators.portfolio import PLANS, AsicModel, Climate, SitePlan
 from simulators.timeline import to_datetime
 
 STANDBY_W = 20.0
@@ -23,6 +22,21 @@ GPU_MODEL = "NVIDIA H100 SXM5 80GB"
 GPUS_PER_NODE = 8
 """GPUs of an HGX H100 board; groups are whole nodes as far as the number goes."""
 
+MIN_RUN_S = 900
+"""Least time between two switches of a group: a miner takes minutes to tune its chips, and heat cycles wear it."""
+
+_START_WEAR_USD = 0.02
+_STOP_WEAR_USD = 0.01
+# Wear a device, assumed: a miner of 3,000 USD whose hash boards stand some hundred thousand switches.
+
+_RAMP_SHARE_MIN = 0.15
+_MIN_LOAD_SHARE = 0.02
+# Of the cap, assumed: rows are switched one after another, and what cools the site runs on.
+
+_TRANSFORMERS = 2
+_TRANSFORMER_MARGIN = 1.1
+# A transformer carries its groups in NORMAL with a margin, but not all of them in TURBO at 120 %.
+
 # (hashrate, power) against NORMAL. Undervolting pays: the tuned steps of firmware profiles of the S19k Pro (LuxOS) give
 # 80 % of the hashrate for 74 % of the power, and 112 % for 120 %; makers' own low-power modes save a little more.
 _MODE_FACTORS = {
@@ -31,94 +45,6 @@ _MODE_FACTORS = {
     PowerMode.TURBO: (1.12, 1.20),
 }
 
-
-@dataclass(frozen=True, slots=True)
-class AsicModel:
-    """Nameplate of a miner."""
-
-    name: str
-    slug: str
-    hashrate_ths: float
-    power_w: float
-
-
-S19J_PRO = AsicModel("Antminer S19j Pro", "s19jpro", 104.0, 3068.0)
-S19_XP = AsicModel("Antminer S19 XP", "s19xp", 140.0, 3010.0)
-S21 = AsicModel("Antminer S21", "s21", 200.0, 3500.0)
-M60S = AsicModel("Whatsminer M60S", "m60s", 186.0, 3441.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Climate:
-    """Yearly mean, seasonal and daily amplitude of the outside air, degrees Celsius, and hours of solar time to UTC."""
-
-    mean_c: float
-    seasonal_c: float
-    daily_c: float
-    solar_offset_h: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    facility_id: str
-    name: str
-    country: str
-    timezone: str
-    grid_operator: str
-    settlement_point: str
-    pue_ratio: float
-    energy_adder_usd_mwh: float
-    sell_back_share: float
-    climate: Climate
-    asic_shares: tuple[tuple[AsicModel, int], ...]
-    gpu_share: int
-
-
-# Shares are percent of the fleet. Canada-1 buys from the pool as it uses: it has no block of energy to sell back.
-_PLANS = (
-    _Plan(
-        facility_id="Texas-1",
-        name="Texas-1, Permian Basin",
-        country="US",
-        timezone="America/Chicago",
-        grid_operator="ERCOT",
-        settlement_point="HB_WEST",
-        pue_ratio=1.06,
-        energy_adder_usd_mwh=8.5,
-        sell_back_share=0.6,
-        climate=Climate(18.5, 9.5, 7.5, -6.8),
-        asic_shares=((S19J_PRO, 25), (S21, 20)),
-        gpu_share=45,
-    ),
-    _Plan(
-        facility_id="Texas-2",
-        name="Texas-2, north of Dallas",
-        country="US",
-        timezone="America/Chicago",
-        grid_operator="ERCOT",
-        settlement_point="HB_NORTH",
-        pue_ratio=1.08,
-        energy_adder_usd_mwh=9.5,
-        sell_back_share=0.4,
-        climate=Climate(19.0, 10.0, 6.0, -6.5),
-        asic_shares=((S19_XP, 20), (M60S, 15)),
-        gpu_share=30,
-    ),
-    _Plan(
-        facility_id="Canada-1",
-        name="Canada-1, southern Alberta",
-        country="CA",
-        timezone="America/Edmonton",
-        grid_operator="AESO",
-        settlement_point="AESO_POOL",
-        pue_ratio=1.04,
-        energy_adder_usd_mwh=14.0,
-        sell_back_share=0.0,
-        climate=Climate(5.5, 13.0, 6.5, -7.5),
-        asic_shares=((S19J_PRO, 10), (S21, 10)),
-        gpu_share=25,
-    ),
-)
 
 _CUSTOMERS = (
     ("cust-reserved", "Aurora Labs", "reserved", "2.10"),
@@ -149,21 +75,21 @@ def operator(miners: int, gpus: int, recorded_at_ms: int) -> Operator:
     """
     if miners < 0 or gpus < 0 or miners + gpus == 0:
         raise ValueError(f"a fleet needs at least one device, got {miners=} and {gpus=}")
-    asic_plan = [(plan, model) for plan in _PLANS for model, _ in plan.asic_shares]
-    asic_units = shares([share for plan in _PLANS for _, share in plan.asic_shares], miners)
+    asic_plan = [(plan, model) for plan in PLANS for model, _ in plan.asic_shares]
+    asic_units = shares([share for plan in PLANS for _, share in plan.asic_shares], miners)
     gpu_units = _gpu_units(gpus)
     resources = [_asic_group(p, m, units, recorded_at_ms) for (p, m), units in zip(asic_plan, asic_units, strict=True)]
-    resources += [_gpu_group(p, units, recorded_at_ms) for p, units in zip(_PLANS, gpu_units, strict=True)]
-    kept = sorted((r for r in resources if r.units > 0), key=lambda r: r.resource_group_id)
+    resources += [_gpu_group(p, units, recorded_at_ms) for p, units in zip(PLANS, gpu_units, strict=True)]
+    kept = _fed(sorted((r for r in resources if r.units > 0), key=lambda r: r.resource_group_id))
     facilities = [
-        _facility(plan, [r for r in kept if r.facility_id == plan.facility_id], recorded_at_ms) for plan in _PLANS
+        _facility(plan, [r for r in kept if r.facility_id == plan.facility_id], recorded_at_ms) for plan in PLANS
     ]
     customers = [_customer(*row, recorded_at_ms) for row in _CUSTOMERS]
     return Operator(
         facilities=tuple(sorted(facilities, key=lambda f: f.facility_id)),
         resources=tuple(kept),
         customers=tuple(sorted(customers, key=lambda c: c.customer_id)),
-        climates={plan.facility_id: plan.climate for plan in _PLANS},
+        climates={plan.facility_id: plan.climate for plan in PLANS},
     )
 
 
@@ -179,12 +105,12 @@ def shares(weights: Sequence[int], total: int) -> list[int]:
 
 def _gpu_units(gpus: int) -> list[int]:
     nodes, rest = divmod(gpus, GPUS_PER_NODE)
-    units = [GPUS_PER_NODE * part for part in shares([plan.gpu_share for plan in _PLANS], nodes)]
+    units = [GPUS_PER_NODE * part for part in shares([plan.gpu_share for plan in PLANS], nodes)]
     units[0] += rest
     return units
 
 
-def _asic_group(plan: _Plan, model: AsicModel, units: int, at_ms: int) -> events.Resource:
+def _asic_group(plan: SitePlan, model: AsicModel, units: int, at_ms: int) -> events.Resource:
     group_id = f"{plan.facility_id.lower()}-{model.slug}"
     modes = [events.PowerModePoint(mode=PowerMode.OFF, power_w=STANDBY_W, hashrate_ths=0.0)]
     modes += [
@@ -204,10 +130,14 @@ def _asic_group(plan: _Plan, model: AsicModel, units: int, at_ms: int) -> events
         max_power_w=max(point.power_w for point in modes),
         modes=modes,
         recorded_at=to_datetime(at_ms),
+        start_cost_usd=round(_START_WEAR_USD * units, 2),
+        stop_cost_usd=round(_STOP_WEAR_USD * units, 2),
+        min_up_s=MIN_RUN_S,
+        min_down_s=MIN_RUN_S,
     )
 
 
-def _gpu_group(plan: _Plan, units: int, at_ms: int) -> events.Resource:
+def _gpu_group(plan: SitePlan, units: int, at_ms: int) -> events.Resource:
     group_id = f"{plan.facility_id.lower()}-h100"
     return events.Resource(
         event_id=event_id("registry.resources", group_id, at_ms),
@@ -220,11 +150,41 @@ def _gpu_group(plan: _Plan, units: int, at_ms: int) -> events.Resource:
         max_power_w=GPU_MAX_W,
         modes=[],
         recorded_at=to_datetime(at_ms),
+        island_gpus=GPUS_PER_NODE,
     )
 
 
-def _facility(plan: _Plan, resources: Sequence[events.Resource], at_ms: int) -> events.Facility:
-    it_w = sum(r.units * (_normal_power_w(r) if r.kind is ResourceKind.ASIC else r.max_power_w) for r in resources)
+def _fed(resources: Sequence[events.Resource]) -> list[events.Resource]:
+    """Returns the groups, each behind a transformer of its facility, in turn."""
+    fed: list[events.Resource] = []
+    for facility_id in sorted({resource.facility_id for resource in resources}):
+        own = [resource for resource in resources if resource.facility_id == facility_id]
+        fed += [
+            replace(resource, transformer_id=f"{facility_id.lower()}-t{number % _TRANSFORMERS + 1}")
+            for number, resource in enumerate(own)
+        ]
+    return sorted(fed, key=lambda resource: resource.resource_group_id)
+
+
+def _transformers(plan: SitePlan, resources: Sequence[events.Resource]) -> list[events.TransformerLimit]:
+    names = sorted({resource.transformer_id for resource in resources if resource.transformer_id is not None})
+    return [
+        events.TransformerLimit(
+            transformer_id=name,
+            cap_mw=round(
+                sum(_full_power_w(r) for r in resources if r.transformer_id == name)
+                * plan.pue_ratio
+                * _TRANSFORMER_MARGIN
+                / 1e6,
+                6,
+            ),
+        )
+        for name in names
+    ]
+
+
+def _facility(plan: SitePlan, resources: Sequence[events.Resource], at_ms: int) -> events.Facility:
+    it_w = sum(_full_power_w(resource) for resource in resources)
     # A facility without devices still has a connection: the smallest cap that the contract allows to show.
     cap_mw = max(0.001, round(0.95 * it_w * plan.pue_ratio / 1e6, 3))
     return events.Facility(
@@ -240,11 +200,19 @@ def _facility(plan: _Plan, resources: Sequence[events.Resource], at_ms: int) -> 
         energy_adder_usd_mwh=plan.energy_adder_usd_mwh,
         sell_back_limit_mw=round(plan.sell_back_share * cap_mw, 3),
         recorded_at=to_datetime(at_ms),
+        region=plan.region,
+        ramp_mw_min=round(_RAMP_SHARE_MIN * cap_mw, 6),
+        min_load_mw=round(_MIN_LOAD_SHARE * cap_mw, 6),
+        block_mw=round(plan.block_share * cap_mw, 3),
+        transformers=_transformers(plan, resources),
     )
 
 
-def _normal_power_w(resource: events.Resource) -> float:
-    return next(point.power_w for point in resource.modes if point.mode is PowerMode.NORMAL)
+def _full_power_w(resource: events.Resource) -> float:
+    """Returns what a group draws with every ASIC in NORMAL or every GPU busy, W."""
+    if resource.kind is ResourceKind.GPU:
+        return resource.units * resource.max_power_w
+    return resource.units * next(point.power_w for point in resource.modes if point.mode is PowerMode.NORMAL)
 
 
 def _customer(customer_id: str, name: str, tier: str, price_usd: str, at_ms: int) -> events.Customer:

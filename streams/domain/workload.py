@@ -201,6 +201,8 @@ def _submitted(
         requested_at=request.observed_at,
         deadline=request.deadline,
         price_usd_gpu_hour=price,
+        allowed_regions=request.allowed_regions,
+        sla_penalty_usd=request.sla_penalty_usd,
         reason="submitted",
     )
     reason = f"queued at {placed}"

@@ -33,6 +33,27 @@ def test_the_cap_binds_with_busy_gpus_and_all_asics_in_normal_and_not_with_idle_
         assert (power[PowerMode.ECO] + idle) * facility.pue_ratio / 1e6 < facility.cap_mw
 
 
+def test_a_transformer_carries_its_groups_in_normal_and_not_all_of_them_in_turbo() -> None:
+    found = operator(2000, 200, START_MS)
+    for facility in found.facilities:
+        for transformer in facility.transformers:
+            groups = [r for r in found.resources if r.transformer_id == transformer.transformer_id]
+            normal, turbo = (
+                sum(r.units * (r.max_power_w if r.kind is ResourceKind.GPU else r.modes[step].power_w) for r in groups)
+                for step in (2, 3)
+            )
+            assert normal * facility.pue_ratio / 1e6 < transformer.cap_mw
+            if all(r.kind is ResourceKind.ASIC for r in groups):
+                assert turbo * facility.pue_ratio / 1e6 > transformer.cap_mw
+
+
+def test_every_group_is_behind_a_transformer_of_its_facility() -> None:
+    found = operator(2000, 200, START_MS)
+    names = {f.facility_id: {t.transformer_id for t in f.transformers} for f in found.facilities}
+    assert all(len(own) == 2 for own in names.values())
+    assert all(resource.transformer_id in names[resource.facility_id] for resource in found.resources)
+
+
 def test_more_power_is_more_hashrate_at_a_worse_efficiency() -> None:
     for resource in operator(2000, 0, START_MS).resources:
         on = [point for point in resource.modes if point.mode is not PowerMode.OFF]
