@@ -1,4 +1,4 @@
-"""Who decides in a backtest: the seam, and the rules that every operator knows. They see what was published, no more."""
+"""Who decides in a backtest: the seam, and the rules that every operator knows. They see only what was published."""
 
 from datetime import datetime
 from typing import Protocol

@@ -12,7 +12,11 @@ from hcp.backtest.decider import Decider
 from hcp.backtest.fleet import Fleet, Floats
 from hcp.backtest.market import Market
 
-WEEK_MS = 7 * 86_400_000
+DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
+HISTORY_MS = 200 * DAY_MS
+"""What deciders may look back at: more than any forecast learns from."""
+
 FORESIGHT = "perfect foresight"
 
 NewDecider = Callable[[], Decider]
@@ -45,13 +49,12 @@ def run_week(
 
     Settlement knows the prices; the deciders are given `market.known(now)` only.
     """
+    market = market.since(start_ms - HISTORY_MS)
     moments = np.arange(start_ms, end_ms or start_ms + WEEK_MS, fleet.interval_ms, dtype=np.int64)
     price = market.settled_usd_mwh(moments)
     if np.isnan(price).any():
         return None
-    margins = fleet.margins_usd(
-        market.earned_usd_ths_day(moments), price + fleet.facility.energy_adder_usd_mwh
-    )
+    margins = fleet.margins_usd(market.earned_usd_ths_day(moments), price + fleet.facility.energy_adder_usd_mwh)
     paths = {name: np.array(list(_path(market, fleet, new(), moments))) for name, new in deciders.items()}
     paths[FORESIGHT] = fleet.best_path(margins, fleet.full)[0]
     return Week(
@@ -69,7 +72,9 @@ def settled_usd(fleet: Fleet, margins_usd: Floats, path: Floats) -> float:
     return float(margins_usd[np.arange(len(path)), steps[1:]].sum() - wear_usd)
 
 
-def _path(market: Market, fleet: Fleet, decider: Decider, moments: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Iterator[int]:
+def _path(
+    market: Market, fleet: Fleet, decider: Decider, moments: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+) -> Iterator[int]:
     state = fleet.full
     for now_ms in moments:
         state = fleet.obey(state, decider.decide(market.known(int(now_ms)), state))

@@ -128,10 +128,10 @@ class Fleet:
         return path, float(worth[start])
 
     def obey(self, state: int, wanted: Sequence[int]) -> int:
-        """The state that follows, as near to the wanted modes as the rules allow: the fewest groups differ."""
+        """The state that follows, as near to the wanted modes as the rules allow, counted in modes between them."""
         allowed = np.flatnonzero(np.isfinite(self.step_cost_usd[state]))
-        differing = (self.modes[allowed] != np.asarray(wanted)).sum(axis=1)
-        return int(allowed[differing.argmin()])
+        distance = np.abs(self.modes[allowed] - np.asarray(wanted)).sum(axis=1)
+        return int(allowed[distance.argmin()])
 
 
 def _group(resource: Resource, pue_ratio: float, interval_ms: int) -> Group:

@@ -32,6 +32,12 @@ class Bitcoin:
         """What was published by `now_ms`."""
         return type(self)(self.price_usd.known(now_ms), self.difficulty.known(now_ms), self.fees_btc.known(now_ms))
 
+    def since(self, start_ms: int) -> Self:
+        """The values that hold at `start_ms` or later."""
+        return type(self)(
+            self.price_usd.since(start_ms), self.difficulty.since(start_ms), self.fees_btc.since(start_ms)
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
@@ -90,6 +96,10 @@ class Market:
     def known(self, now_ms: int) -> Known:
         """What was published by `now_ms`: all that a decision is given."""
         return Known(now_ms, self.prices.known(now_ms), self.bitcoin.known(now_ms))
+
+    def since(self, start_ms: int) -> Self:
+        """The market from `start_ms` on: every decision copies what is known, so less of it is faster."""
+        return type(self)(self.point, self.prices.since(start_ms), self.bitcoin.since(start_ms))
 
     def settled_usd_mwh(self, start_ms: Times) -> Floats:
         """Prices at which intervals were settled; NaN where none is recorded."""

@@ -56,9 +56,8 @@ def read(files: Files, point: str, start: datetime, end: datetime, known: KnownW
         raise BacktestError(f"{AESO_POINT} is in Canadian dollars: give USD for one CAD by --fx, such as 0.73")
     start_ms, end_ms = (int(moment.timestamp() * 1000) for moment in (start, end))
     pattern = _REAL_TIME_FILES.get(point, _ERCOT_FILES)
-    real_time = _covering(
-        _found(files.folder, files.prices, pattern, "--prices"), point, start_ms, end_ms, files.fx, "real-time"
-    )
+    wanted = _Wanted("real-time", point, start_ms, end_ms, files.fx)
+    real_time = _covering(_found(files.folder, files.prices, pattern, "--prices"), wanted)
     delay_ms = 0 if known is KnownWhen.AT_START else real_time[0].interval_ms
     return Market(
         point,
@@ -74,18 +73,28 @@ def _found(folder: Path, named: Path | None, pattern: str, option: str) -> list[
     return found
 
 
-def _covering(
-    files: Sequence[Path], point: str, start_ms: int, end_ms: int, fx: float | None, what: str
-) -> Sequence[IntervalPrice]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Prices that have to be there."""
+
+    kind: str
+    point: str
+    start_ms: int
+    end_ms: int
+    fx: float | None = None
+
+
+def _covering(files: Sequence[Path], wanted: _Wanted) -> Sequence[IntervalPrice]:
     spans = []
     for file in files:
-        series = _series(file, point, fx)
-        if series and series[0].at_ms <= start_ms and series[-1].at_ms + series[-1].interval_ms >= end_ms:
+        series = _series(file, wanted.point, wanted.fx)
+        if series and series[0].at_ms <= wanted.start_ms and series[-1].at_ms + series[-1].interval_ms >= wanted.end_ms:
             return series
         span = f"{_date(series[0].at_ms)} to {_date(series[-1].at_ms)}" if series else "nothing"
         spans.append(f"{file.name} has {span}")
     raise BacktestError(
-        f"no {what} prices of {point} from {_date(start_ms)} to {_date(end_ms)}: {'; '.join(spans)}. "
+        f"no {wanted.kind} prices of {wanted.point} from {_date(wanted.start_ms)} to {_date(wanted.end_ms)}: "
+        f"{'; '.join(spans)}. "
         "Choose --from and --to within, or another file"
     )
 
@@ -117,7 +126,7 @@ def _day_ahead(files: Files, point: str, start_ms: int, end_ms: int) -> Publishe
     if point == AESO_POINT:
         return empty(HOUR_MS)
     found = _found(files.folder, files.day_ahead, _DAY_AHEAD_FILES, "--day-ahead")
-    series = _covering(found, point, start_ms, end_ms, None, "day-ahead")
+    series = _covering(found, _Wanted("day-ahead", point, start_ms, end_ms))
     auction = _published(series, 0)
     published_ms = np.array([_auction_ms(int(at_ms)) for at_ms in auction.start_ms], np.int64)
     return Published(auction.interval_ms, auction.start_ms, published_ms, auction.values)

@@ -20,7 +20,7 @@ class Score:
     @property
     def mean(self) -> Floats:
         """Mean loss of each lead; NaN without answers."""
-        return np.divide(self.loss, self.answers, out=np.full(len(self.loss), np.nan), where=self.answers > 0)
+        return np.where(self.answers > 0, self.loss / np.maximum(self.answers, 1), np.nan)
 
 
 def scores(

@@ -43,6 +43,11 @@ class Published:
             self.interval_ms, self.start_ms[:end].copy(), self.published_ms[:end].copy(), self.values[:end].copy()
         )
 
+    def since(self, start_ms: int) -> Self:
+        """The intervals that start at `start_ms` or later."""
+        first = int(np.searchsorted(self.start_ms, start_ms))
+        return type(self)(self.interval_ms, self.start_ms[first:], self.published_ms[first:], self.values[first:])
+
     def at(self, delivery_ms: Times, asked_ms: Times) -> Floats:
         """Value of the interval that holds each delivery, NaN where there is none or it came after `asked_ms`."""
         if not len(self.values):
@@ -77,6 +82,10 @@ class PriceHistory:
     def known(self, now_ms: int) -> Self:
         """What was published by `now_ms`."""
         return type(self)(self.real_time.known(now_ms), self.day_ahead.known(now_ms))
+
+    def since(self, start_ms: int) -> Self:
+        """The intervals that start at `start_ms` or later."""
+        return type(self)(self.real_time.since(start_ms), self.day_ahead.since(start_ms))
 
 
 def empty(interval_ms: int) -> Published:

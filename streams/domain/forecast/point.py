@@ -13,8 +13,8 @@ from streams.domain.forecast.history import Floats, PriceHistory, Times
 PointForecast = Callable[[PriceHistory, Times, Times], Floats]
 
 WEEK_MS = 7 * 24 * 3_600_000
+# Of a deviation. 30 minutes, 2 and 4 hours had a greater pinball loss (ERCOT hub average, 2024-07 to 2025-08).
 HALF_LIFE_MS = 3_600_000
-"""Half-life of a deviation from the day-ahead price; 30 minutes, 2 and 4 hours had a greater pinball loss (HB_HUBAVG, 2024-07 to 2025-08)."""
 
 
 def persistence(history: PriceHistory, asked_ms: Times, delivery_ms: Times) -> Floats:
