@@ -23,7 +23,7 @@ from schemas.events import Facility, Resource
 from simulators.site import operator
 from streams.domain.forecast import backtest as forecast_backtest
 from streams.domain.forecast import point as point_forecast
-from streams.domain.forecast.quantile import Horizon, QuantileMethod, Spread
+from streams.domain.forecast.quantile import LEVELS, MEDIAN, Combination, Horizon, QuantileMethod, Spread
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -106,7 +106,7 @@ def _deciders(fleet: Fleet, resources: tuple[Resource, ...], decider: Deciding) 
     ours: Callable[[], Decider]
     match decider:
         case Deciding.PLAN:
-            method = _boosting()
+            method = _combination(MEDIAN)
             ours = lambda: Planner(fleet, method)  # noqa: E731
         case Deciding.LIVE:
             # OR-tools takes a second to import, which every other command would wait for.
@@ -129,7 +129,8 @@ def _losses(market: Market, first: datetime, last: datetime) -> Table:
     if len(market.prices.day_ahead.values):
         methods["day-ahead"] = Spread(point_forecast.day_ahead)
         methods["day-ahead and deviation"] = Spread(point_forecast.blend)
-    methods["gradient boosting"] = _boosting()
+    methods["gradient boosting"] = _boosting(LEVELS)
+    methods["boosting and persistence"] = _combination(LEVELS)
     horizon = Horizon(market.interval_ms, max(HORIZON_MS // market.interval_ms, 1))
     starts = range(_ms(first), _ms(last), REFIT_MS)
     scored = forecast_backtest.scores(
@@ -140,12 +141,20 @@ def _losses(market: Market, first: datetime, last: datetime) -> Table:
     return report.loss_table(found, market.interval_ms)
 
 
-def _boosting() -> QuantileMethod:
+def _combination(levels: tuple[float, ...]) -> QuantileMethod:
+    return Combination((_boosting(levels), Spread(point_forecast.persistence, levels)))
+
+
+def _boosting(levels: tuple[float, ...]) -> QuantileMethod:
     try:
-        from streams.domain.forecast.boosting import Boosting  # noqa: PLC0415 - an extra
+        # An extra; its threads would wait for each other: a decision asks for sixteen rows.
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+        from streams.domain.forecast.boosting import Boosting  # noqa: PLC0415
     except ImportError as error:
         raise BacktestError("the forecast needs scikit-learn: pip install 'mara-hcp[forecast]'") from error
-    return Boosting()
+    threadpool_limits(1, user_api="openmp")
+    return Boosting(levels)
 
 
 def _facility(point: str, miners: int) -> tuple[Facility, tuple[Resource, ...]]:

@@ -47,7 +47,7 @@ def scores(
         there = np.all([~np.isnan(answer).any(axis=1) for answer in answers.values()], axis=0)
         lead = horizon.lead(asked.asked_ms, asked.delivery_ms)[there]
         for name, answer in answers.items():
-            loss = pinball_loss(asked.actual[there], answer[there], LEVELS)
+            loss = pinball_loss(asked.actual[there], answer[there], np.array(LEVELS))
             total[name].loss += np.bincount(lead, loss, horizon.intervals)
             total[name].answers += np.bincount(lead, minlength=horizon.intervals)
         yield total

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from streams.domain.forecast.history import Floats, PriceHistory, Times
@@ -48,15 +49,16 @@ def features(history: PriceHistory, asked_ms: Times, delivery_ms: Times) -> Floa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoostingModel:
-    """One fitted regressor for each of `LEVELS`."""
+    """One fitted regressor for each level; `columns` are the features that they know."""
 
     regressors: tuple[Any, ...]
+    columns: NDArray[np.bool_]
 
     def quantiles(self, history: PriceHistory, asked_ms: Times, delivery_ms: Times) -> Floats:
         """As in the protocol; crossing quantiles are sorted (Chernozhukov et al., Econometrica 78, 2010)."""
         known = history.real_time.at(delivery_ms, asked_ms)
         x = features(history, asked_ms, delivery_ms)
-        change = np.column_stack([regressor.predict(x) for regressor in self.regressors])
+        change = np.column_stack([regressor.predict(x[:, self.columns]) for regressor in self.regressors])
         found = np.sort(x[:, :1] + change, axis=1)
         return np.where(np.isnan(known)[:, None], found, known[:, None])
 
@@ -65,7 +67,7 @@ class BoostingModel:
 class Boosting:
     """Learns from the last `FIT_DAYS` days; `levels` are those to learn."""
 
-    levels: tuple[float, ...] = tuple(float(level) for level in LEVELS)
+    levels: tuple[float, ...] = LEVELS
 
     def fit(self, history: PriceHistory, horizon: Horizon, now_ms: int) -> BoostingModel:
         """As in the protocol."""
@@ -76,7 +78,10 @@ class Boosting:
             raise ValueError("no past price to learn from; history has to begin earlier")
         x = features(history, past.asked_ms, past.delivery_ms)[unknown]
         y = (past.actual - newest)[unknown]
-        return BoostingModel(tuple(self._regressor(level).fit(x, y) for level in self.levels))
+        # A market without day-ahead prices has features that are never there; scikit-learn can't bin those.
+        columns = np.asarray(~np.isnan(x).all(axis=0))
+        regressors = (self._regressor(level).fit(x[:, columns], y) for level in self.levels)
+        return BoostingModel(tuple(regressors), columns)
 
     @staticmethod
     def _regressor(level: float) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 from streams.domain.forecast.history import Floats, PriceHistory, Times
 from streams.domain.forecast.point import PointForecast
 
-LEVELS: Floats = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+MEDIAN = (0.5,)
 DAY_MS = 86_400_000
 SPREAD_DAYS = 28
 """Days of errors that a spread is taken from: four of each weekday."""
@@ -86,19 +87,46 @@ class SpreadModel:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A point forecast with the spread of its errors in the last `SPREAD_DAYS` days."""
+    """A point forecast with the spread of its errors in the last `SPREAD_DAYS` days, at `levels`."""
 
     point: PointForecast
+    levels: tuple[float, ...] = LEVELS
 
     def fit(self, history: PriceHistory, horizon: Horizon, now_ms: int) -> SpreadModel:
         """As in the protocol."""
         past = samples(history, horizon, start_ms=now_ms - SPREAD_DAYS * DAY_MS, end_ms=now_ms)
         error = past.actual - self.point(history, past.asked_ms, past.delivery_ms)
         lead = horizon.lead(past.asked_ms, past.delivery_ms)
-        spread = np.empty((horizon.intervals, len(LEVELS)))
+        spread = np.empty((horizon.intervals, len(self.levels)))
         for number in range(horizon.intervals):
             errors = error[(lead == number) & ~np.isnan(error)]
             if not len(errors):
                 raise ValueError(f"no past price to learn lead {number} from; history has to begin earlier")
-            spread[number] = np.quantile(errors, LEVELS)
+            spread[number] = np.quantile(errors, self.levels)
         return SpreadModel(self.point, horizon, spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """The quantiles of several models, averaged."""
+
+    models: tuple[QuantileModel, ...]
+
+    def quantiles(self, history: PriceHistory, asked_ms: Times, delivery_ms: Times) -> Floats:
+        """As in the protocol."""
+        found: Floats = np.mean([model.quantiles(history, asked_ms, delivery_ms) for model in self.models], axis=0)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """Averages the quantiles of methods with the same levels (Vincentization: Ratcliff, Psychol. Bulletin 86, 1979).
+
+    Errors of methods that err differently cancel out (Bates and Granger, Operational Research Quarterly 20, 1969).
+    """
+
+    methods: tuple[QuantileMethod, ...]
+
+    def fit(self, history: PriceHistory, horizon: Horizon, now_ms: int) -> Combined:
+        """As in the protocol."""
+        return Combined(tuple(method.fit(history, horizon, now_ms) for method in self.methods))
