@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hcp.backtest.error import BacktestError
 from hcp.backtest.fleet import Fleet
 from hcp.backtest.market import Known
 from streams.domain.forecast.quantile import Horizon, QuantileMethod, QuantileModel
@@ -34,7 +35,10 @@ class Planner:
 
     def _expected_usd_mwh(self, known: Known) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
         if self._model is None or known.now_ms - self._fitted_ms >= REFIT_MS:
-            self._model = self._method.fit(known.prices, self._horizon, known.now_ms)
+            try:
+                self._model = self._method.fit(known.prices, self._horizon, known.now_ms)
+            except ValueError as error:
+                raise BacktestError("the forecast can't be learnt: choose a later --from, or a longer file") from error
             self._fitted_ms = known.now_ms
         asked = np.full(self._horizon.intervals, known.now_ms, np.int64)
         quantiles = self._model.quantiles(known.prices, asked, self._horizon.deliveries(known.now_ms))

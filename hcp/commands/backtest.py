@@ -1,6 +1,6 @@
 """`hcp backtest`: what our decisions would have earned on recorded prices, beside rules and perfect foresight."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from hcp import console
 from hcp.backtest import engine, recording, report
-from hcp.backtest.decider import AlwaysOn, BreakEven, Decider, FixedHours
+from hcp.backtest.decider import AlwaysOn, BreakEven, FixedHours
 from hcp.backtest.error import BacktestError
 from hcp.backtest.fleet import Fleet
 from hcp.backtest.market import Market
@@ -71,7 +71,8 @@ def backtest(  # noqa: PLR0917 - typer reads options from the parameters
         )
         if pinball:
             console.out.print(_losses(market, first, last))
-        weeks = _run(market, fleet, _deciders(fleet, resources, decider), first, last)
+        ours = _ours(fleet, resources, decider, known)
+        weeks = _run(market, fleet, {decider.value: ours, **_rules(fleet)}, first, last)
         console.out.print(report.week_table(weeks, decider.value))
         for line in report.summary(weeks, decider.value):
             console.out.print(line, markup=False, soft_wrap=True)
@@ -102,19 +103,21 @@ def _run(
     return weeks
 
 
-def _deciders(fleet: Fleet, resources: tuple[Resource, ...], decider: Deciding) -> dict[str, engine.NewDecider]:
-    ours: Callable[[], Decider]
+def _ours(fleet: Fleet, resources: tuple[Resource, ...], decider: Deciding, known: KnownWhen) -> engine.NewDecider:
     match decider:
         case Deciding.PLAN:
-            method = _combination(MEDIAN)
-            ours = lambda: Planner(fleet, method)  # noqa: E731
+            # Persistence says nothing of the hours behind an interval whose own price is known.
+            method = _combination(MEDIAN) if known is KnownWhen.AFTER else _boosting(MEDIAN)
+            return lambda: Planner(fleet, method)
         case Deciding.LIVE:
             # OR-tools takes a second to import, which every other command would wait for.
             from hcp.backtest.live import LivePath  # noqa: PLC0415
 
-            ours = lambda: LivePath(fleet, resources)  # noqa: E731
+            return lambda: LivePath(fleet, resources)
+
+
+def _rules(fleet: Fleet) -> dict[str, engine.NewDecider]:
     return {
-        decider.value: ours,
         "break-even": lambda: BreakEven(fleet),
         "always on": lambda: AlwaysOn(fleet),
         "fixed hours": lambda: FixedHours(fleet),
