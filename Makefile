@@ -10,7 +10,7 @@ STACK  ?= $(shell docker info >/dev/null 2>&1 && docker compose version >/dev/nu
 
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart clean status logs health db-shell timescale-shell test check lint format build \
-        backup-db demo bench bench-rollup bench-projections bench-timescale bench-visible bench-live chaos generate
+        backup-db demo bench bench-rollup bench-projections bench-timescale bench-visible bench-live bench-latency chaos generate
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)"
-	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock \
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock \
 		|| $(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -123,6 +123,9 @@ bench-visible: setup ## From an event's send to its row, one at a time
 
 bench-live: setup ## 27,000 readings a second live for ten minutes beside the whole system
 	$(BIN)/python -m tests.bench.live $(LIVE)
+
+bench-latency: setup ## From a grid signal's send to its decision in Postgres, beside 27,000 readings a second
+	$(BIN)/python -m tests.bench.decision_latency $(LATENCY)
 
 bench-timescale: setup ## Projection into the embedded TimescaleDB against raw COPY
 	$(BIN)/python -m tests.bench.timescale

@@ -29,6 +29,7 @@ EXPECTED = frozenset(
         "schemas.provision.ProvisionError",
         "schemas.registry.RegistryError",
         "simulators.error.SimulatorError",
+        "streams.domain.whatif.WhatIfError",
     }
 )
 
@@ -42,6 +43,7 @@ class _Commands(LazyGroup):
         "logs": "hcp.commands.stack:logs",
         "explain": "hcp.commands.decision:explain",
         "backtest": "hcp.commands.backtest:backtest",
+        "whatif": "hcp.commands.decision:whatif",
         "simulate": "hcp.commands.simulate:simulate",
         "produce": "hcp.commands.event:produce",
         "tail": "hcp.commands.event:tail",

@@ -75,7 +75,7 @@ class GroupAllocation:
     )
 
 
-class DecisionKind(StrEnum):
+class DecisionMethod(StrEnum):
     """Whether hours ahead were planned, or the interval alone was decided within the plan."""
 
     PLAN = "PLAN"
@@ -138,7 +138,7 @@ class AllocationDecision:
     grid_mw: float = field(metadata={"doc": "Left to the grid of what could be used, MW."})
     power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh that it rests on, USD/MWh."})
     allocations: list[GroupAllocation] = field(metadata={"doc": "One entry a resource group, sorted by id."})
-    kind: DecisionKind = field(metadata={"doc": "How it was decided."}, default=DecisionKind.DISPATCH)
+    method: DecisionMethod = field(metadata={"doc": "How it was decided."}, default=DecisionMethod.DISPATCH)
     horizon: list[PlannedInterval] = field(
         metadata={"doc": "The plan, the decided interval first; empty for a dispatch."}, default_factory=list
     )
@@ -179,9 +179,7 @@ class GroupInput:
     stop_cost_usd: float = field(metadata={"doc": "Wear of stopping the whole group, USD."}, default=0.0)
     min_up_s: int = field(metadata={"doc": "Least time that it runs once started, s."}, default=0)
     min_down_s: int = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
-    held_s: int = field(
-        metadata={"doc": "How long it has been running (or off) by the start of the interval, s."}, default=0
-    )
+    held_s: int = field(metadata={"doc": "How long it has been running (or off), s."}, default=0)
     planned_mode: PowerMode | None = field(
         metadata={"doc": "Mode that the plan has for the next interval; null without a plan."}, default=None
     )
@@ -276,6 +274,18 @@ class AllocationSnapshot:
     horizon: list[HorizonInterval] = field(
         metadata={"doc": "The plan's intervals, the decided one first; empty for a decision of the interval alone."},
         default_factory=list,
+    )
+    settlement_point: str | None = field(
+        metadata={"doc": "Where it settles its energy, e.g. HB_WEST; null where the snapshot does not say."},
+        default=None,
+    )
+    lmp_usd_mwh: float | None = field(metadata={"doc": "Real-time price there, USD/MWh."}, default=None)
+    energy_adder_usd_mwh: float | None = field(
+        metadata={"doc": "What retail, transmission and losses add to it, USD/MWh."}, default=None
+    )
+    btc_price_usd: float | None = field(metadata={"doc": "BTC price that the revenues rest on, USD."}, default=None)
+    hashprice_usd_ths_day: float | None = field(
+        metadata={"doc": "Revenue of 1 TH/s over a day that they rest on, USD."}, default=None
     )
 
 
@@ -478,7 +488,7 @@ class GroupEconomics:
 
     resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
     kind: ResourceKind = field(metadata={"doc": "Kind of the devices."})
-    load_mw: float = field(metadata={"doc": "Measured IT load, MW."})
+    load_mw: float = field(metadata={"doc": "Measured IT load, MW, or its fallback."})
     value_usd_mwh: float = field(metadata={"doc": "Revenue of a MWh at the meter in the best mode, USD/MWh."})
     break_even_usd_mwh: float = field(
         metadata={"doc": "All-in power price at which the best mode earns nothing, USD/MWh."}
@@ -486,6 +496,35 @@ class GroupEconomics:
     margin_usd_mwh: float = field(metadata={"doc": "value less power cost, USD/MWh."})
     best_mode: PowerMode | None = field(
         metadata={"doc": "ASIC mode with the greatest margin per hour; null for GPUs."}, default=None
+    )
+    margin_usd_h: float | None = field(
+        metadata={"doc": "Margin of the whole group in the best mode, of GPUs all sold at spot, USD an hour."},
+        default=None,
+    )
+    efficiency_j_th: float | None = field(
+        metadata={"doc": "Energy for 1e12 hashes in the best mode without cooling, J/TH; null for GPUs."}, default=None
+    )
+    break_even_btc_usd: float | None = field(
+        metadata={"doc": "BTC price at which the best mode breaks even, USD; null for GPUs or free power."},
+        default=None,
+    )
+    break_even_difficulty: float | None = field(
+        metadata={"doc": "Difficulty at which the best mode breaks even; null for GPUs or free power."}, default=None
+    )
+    break_even_gpu_hour_usd: float | None = field(
+        metadata={"doc": "Price of a GPU-hour that pays for its energy, USD; null for ASICs."}, default=None
+    )
+    btc_sensitivity_usd_mwh: float = field(
+        metadata={"doc": "Change of the margin for 1 % more of BTC price, USD/MWh."}, default=0.0
+    )
+    difficulty_sensitivity_usd_mwh: float = field(
+        metadata={"doc": "Change of the margin for 1 % more of difficulty, USD/MWh."}, default=0.0
+    )
+    power_sensitivity_usd_mwh: float = field(
+        metadata={"doc": "Change of the margin for 1 % more of LMP, USD/MWh."}, default=0.0
+    )
+    gpu_hour_sensitivity_usd_mwh: float = field(
+        metadata={"doc": "Change of the margin for 1 % more of the price of a GPU-hour, USD/MWh."}, default=0.0
     )
 
 
@@ -499,6 +538,60 @@ class InputReference:
     is_stale: bool = field(metadata={"doc": "Whether it is older than its limit."})
 
 
+class UseKind(StrEnum):
+    """What a megawatt can be used for."""
+
+    MINING = "MINING"
+    GPU_SPOT = "GPU_SPOT"
+    GPU_QUEUE = "GPU_QUEUE"
+    GRID = "GRID"
+    SELL_BACK = "SELL_BACK"
+    DEMAND_RESPONSE = "DEMAND_RESPONSE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerUse:
+    """What the next megawatt is worth in one use."""
+
+    use: UseKind = field(metadata={"doc": "The use."})
+    value_usd_mwh: float = field(
+        metadata={"doc": "Worth of a MWh at the meter, USD/MWh: of a mode, of its power over the mode below."}
+    )
+    margin_usd_mwh: float = field(metadata={"doc": "The worth less the power cost, USD/MWh."})
+    available_mw: float = field(metadata={"doc": "How much power with cooling the use can take, MW."})
+    resource_group_id: str | None = field(
+        metadata={"doc": "Resource group that would use it; null where it goes to the grid."}, default=None
+    )
+    mode: PowerMode | None = field(metadata={"doc": "Power mode; null but for MINING."}, default=None)
+
+
+class InputCondition(StrEnum):
+    """What is wrong with an input."""
+
+    STALE = "STALE"
+    MISSING = "MISSING"
+
+
+class FallbackRule(StrEnum):
+    """What stands in; see streams/domain/fallback.py for the rules."""
+
+    DAY_AHEAD_OF_HOUR = "DAY_AHEAD_OF_HOUR"
+    LAST_KNOWN = "LAST_KNOWN"
+    LAST_KNOWN_LESS_RISK = "LAST_KNOWN_LESS_RISK"
+    LOWEST_CONTRACT = "LOWEST_CONTRACT"
+    IDLE_POWER = "IDLE_POWER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFallback:
+    """What stands in for an input that is stale or missing."""
+
+    name: str = field(metadata={"doc": "Which input, as in `inputs`."})
+    condition: InputCondition = field(metadata={"doc": "What is wrong with it."})
+    rule: FallbackRule = field(metadata={"doc": "The rule that was followed."})
+    value: float = field(metadata={"doc": "What stands in, in the unit of the input."})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profitability:
     """What each use of a megawatt is worth at a facility now."""
@@ -508,15 +601,29 @@ class Profitability:
     evaluated_at: datetime = field(metadata={"doc": "Event time of the newest input."})
     cause_event_id: str = field(metadata={"doc": "Event that caused the evaluation."})
     interval_start: datetime = field(metadata={"doc": "Start of the dispatch interval."})
-    lmp_usd_mwh: float = field(metadata={"doc": "Real-time price at the settlement point, USD/MWh."})
+    lmp_usd_mwh: float = field(metadata={"doc": "Real-time price at the settlement point, USD/MWh, or its fallback."})
     power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh at the meter, USD/MWh."})
-    btc_price_usd: float = field(metadata={"doc": "BTC price, USD."})
+    btc_price_usd: float = field(metadata={"doc": "BTC price, USD, or its fallback."})
     hashprice_usd_ths_day: float = field(metadata={"doc": "Expected revenue of 1 TH/s over a day, USD."})
     gpu_hour_price_usd: float = field(metadata={"doc": "Spot price of a GPU-hour, USD."})
-    load_mw: float = field(metadata={"doc": "Measured load of the facility with cooling, MW."})
+    load_mw: float = field(metadata={"doc": "Measured load of the facility with cooling, MW, or its fallback."})
     grid_value_usd_mwh: float = field(metadata={"doc": "Worth of a MWh given back to the grid, USD/MWh."})
     groups: list[GroupEconomics] = field(metadata={"doc": "One entry a resource group, sorted by id."})
     inputs: list[InputReference] = field(metadata={"doc": "Inputs, sorted by name."})
+    day_ahead_usd_mwh: float | None = field(
+        metadata={"doc": "Day-ahead price of the hour at the settlement point, USD/MWh; null where none is known."},
+        default=None,
+    )
+    transmission_usd_mwh: float = field(
+        metadata={"doc": "Expected transmission charge by coincident peaks within the power cost, USD/MWh."},
+        default=0.0,
+    )
+    uses: list[PowerUse] = field(
+        metadata={"doc": "The merit order: each use of the next MW, the most valuable first."}, default_factory=list
+    )
+    fallbacks: list[InputFallback] = field(
+        metadata={"doc": "Rules followed for inputs that are stale or missing, sorted by name."}, default_factory=list
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import polars as pl
 
 from schemas import events
 from schemas.catalog import Topic, topic
-from schemas.events import CommandKind, ResourceKind
+from schemas.events import CommandKind, PowerMode, ResourceKind
 from simulators.ambient import Ambient
 from simulators.asic import AsicFleet
 from simulators.fleet import SLICE_MS, Fleet
@@ -82,6 +82,7 @@ class Simulation:
         self._grid = Grid([facility.settlement_point for facility in operator.facilities], seed, replay)
         self._signals = Signals(operator.facilities, seed)
         self._arrivals = Arrivals(operator, self._market, seed)
+        self._fallbacks: dict[str, tuple[int, PowerMode]] = {}
 
     def master_data(self) -> Iterator[Entry]:
         """Yields the master data, as it is published at every start."""
@@ -101,7 +102,8 @@ class Simulation:
         commands = list(commands)
         for command in commands:
             if command.kind is CommandKind.SET_POWER_MODE and command.power_mode is not None:
-                self.asics.set_mode(command.resource_group_id, command.power_mode)
+                self._set_mode(command, command.power_mode)
+        self._fall_back()
         self.asics.settle(self.now_ms)
         self.scheduler.restore(commands, requests, self.now_ms)
 
@@ -111,11 +113,12 @@ class Simulation:
             return self.scheduler.obey(command, self.now_ms)
         if command.power_mode is None or to_ms(command.expires_at) <= self.now_ms:
             return False
-        return self.asics.set_mode(command.resource_group_id, command.power_mode)
+        return self._set_mode(command, command.power_mode)
 
     def advance(self) -> Slice:
         """Simulates the next SLICE_MS and returns what happened."""
         start_ms, end_ms = self.now_ms, self.now_ms + SLICE_MS
+        self._fall_back()
         is_opening = self._is_new and start_ms == self._start_ms
         found = chain(self._opening(start_ms) if is_opening else (), self._events(start_ms, end_ms))
         timed = [(entry.at_ms, number, entry) for number, entry in enumerate(found)]
@@ -126,6 +129,19 @@ class Simulation:
         readings = ((ASIC_TOPIC, self.asics.readings(start_ms)), (GPU_TOPIC, self.gpus.readings(start_ms)))
         self.now_ms = end_ms
         return Slice(start_ms, end_ms, readings, entries)
+
+    def _set_mode(self, command: events.AllocationCommand, mode: PowerMode) -> bool:
+        self._fallbacks.pop(command.resource_group_id, None)
+        if command.hold_until is not None and command.fallback_mode is not None:
+            self._fallbacks[command.resource_group_id] = (to_ms(command.hold_until), command.fallback_mode)
+        return self.asics.set_mode(command.resource_group_id, mode)
+
+    def _fall_back(self) -> None:
+        # Devices that have lost contact take the mode that their last command named for that.
+        for group, (until_ms, mode) in list(self._fallbacks.items()):
+            if until_ms <= self.now_ms:
+                del self._fallbacks[group]
+                self.asics.set_mode(group, mode)
 
     def _events(self, start_ms: int, end_ms: int) -> Iterator[Entry]:
         since_ms = self._start_ms if self._is_new else 0

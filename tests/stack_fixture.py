@@ -7,13 +7,19 @@ HCP_TEST_STACK=embedded|docker decides by hand. The programs of the embedded sta
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from deploy.local.error import StackError
+from deploy.local.part import Part
+from deploy.local.progress import Progress
+from deploy.local.services import SERVICES
 from deploy.local.stack import Stack
 from tests.running_stack import RunningStack
 
@@ -45,6 +51,16 @@ class EmbeddedStack(RunningStack):
 def parts_directory() -> Path:
     """Returns where the programs of the embedded stack are kept between sessions."""
     return Path(os.environ.get("HCP_PARTS_DIR") or REPOSITORY / ".hcp" / "parts").absolute()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Starts to fetch the programs, so that the first tests run meanwhile; who needs one waits for it."""
+    marked = any(item.get_closest_marker(name) for item in session.items for name in ("integration", "chaos"))
+    if not marked or session.config.option.collectonly:
+        return
+    for service in SERVICES:
+        if service.part is not None:
+            threading.Thread(target=_fetch, args=(service.part,), daemon=True).start()
 
 
 @pytest.fixture(scope="session")
@@ -89,3 +105,9 @@ def _wants_containers() -> bool:
     if shutil.which("docker") is None:
         return False
     return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+def _fetch(part: Part) -> None:
+    # The stack that needs it tries again, and says what is wrong.
+    with suppress(StackError):
+        part.provide(parts_directory(), Progress())

@@ -139,6 +139,19 @@ def price(seconds: float = 0, usd_mwh: float = 30.0, point: str = "HB_WEST", **c
     return replace(found, **changes)
 
 
+def day_ahead(hour: float = 0, usd_mwh: float = 40.0, published: float = -72_000, **changes: Any) -> e.GridPrice:
+    """The day-ahead price of an hour, counted from noon, published at 16:00 the day before."""
+    hourly = price(
+        published,
+        usd_mwh,
+        event_id=an_id("day-ahead", hour, published),
+        market=e.GridMarket.DAY_AHEAD,
+        interval_start=at(3600 * hour),
+        interval_s=3600,
+    )
+    return replace(hourly, **changes)
+
+
 def signal(seconds: float = 0, limit_mw: float = 0.2, **changes: Any) -> e.GridSignal:
     """A demand-response call of half an hour that starts at once and pays 50 USD/MWh."""
     found = e.GridSignal(

@@ -18,8 +18,13 @@ def columns(*names: str, **computed: pl.Expr) -> FrameFunction:
 
 
 def one_row_each(frame: pl.DataFrame, field: str) -> pl.DataFrame:
-    """Returns a row for each entry of a list of records, its fields beside those of the event."""
-    return frame.filter(pl.col(field).list.len() > 0).explode(field).unnest(field)
+    """Returns a row for each entry of a list of records, its fields beside those of the event.
+
+    Of a name that both have, the entry's field is taken.
+    """
+    of_entry = frame.select(field).clear().explode(field).unnest(field).columns
+    of_event = [name for name in frame.columns if name == field or name not in of_entry]
+    return frame.select(of_event).filter(pl.col(field).list.len() > 0).explode(field).unnest(field)
 
 
 def json_text(column: pl.Series) -> pl.Series:

@@ -20,7 +20,7 @@ _NO_FLOAT = pl.lit(None, dtype=pl.Float64)
 
 def _groups(frame: pl.DataFrame) -> pl.DataFrame:
     # The facility's own measured load gives way to the group's.
-    return one_row_each(frame.drop("load_mw"), "groups")
+    return one_row_each(frame, "groups")
 
 
 def _decisions(frame: pl.DataFrame) -> pl.DataFrame:

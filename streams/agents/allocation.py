@@ -18,7 +18,7 @@ from schemas.events import AllocationDecision, AllocationSnapshot
 from streams.agents.desk import Desk
 from streams.agents.event_log import EventLog
 from streams.domain import command, dispatch, snapshot
-from streams.domain.allocation import modes_of, solve
+from streams.domain.allocation import solve
 from streams.domain.dispatch import Due
 from streams.domain.market_state import MissingInputs
 
@@ -58,20 +58,23 @@ async def _decide(desk: Desk, due: Due, event_log: EventLog, executor: Executor)
     name = due.facility_id
     # No workload may change its state between the snapshot and the steps that follow from it.
     async with desk.deciding:
-        taken = snapshot.take(desk.market, desk.book, desk.modes.get(name, {}), due, desk.economics)
+        taken = snapshot.take(desk.market, desk.book, desk.newest.get(name), due, desk.economics, ahead=desk.ahead)
         if isinstance(taken, MissingInputs):
             log.warning("no decision for %s at %s: missing %s", name, due.interval_start, ", ".join(taken.names))
             desk.progress[name] = dispatch.advanced(desk.progress.get(name), due)
             return False
         decision = await asyncio.get_running_loop().run_in_executor(executor, _timed_solve, taken)
-        steps = command.steps(taken, decision, desk.book)
+        steps, commands = command.steps(taken, decision, desk.book), command.commands(taken, decision)
+        if not due.is_plan and not steps and not commands:
+            desk.progress[name] = dispatch.advanced(desk.progress.get(name), due)
+            return False  # the interval's decision holds
         events: list[tuple[Topic, Any]] = [(_SNAPSHOTS, taken), (_DECISIONS, decision)]
-        events.extend((_COMMANDS, entry) for entry in command.commands(taken, decision))
+        events.extend((_COMMANDS, entry) for entry in commands)
         events.extend((_TRANSITIONS, step) for step in steps)
         await event_log.append(events)
         for step in steps:
             desk.book.apply(step)
-        desk.modes[name] = modes_of(decision)
+        desk.newest[name] = decision
         desk.progress[name] = dispatch.advanced(desk.progress.get(name), due)
     _show(decision)
     return True

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from schemas.events import PowerMode
+from schemas.events import AllocationDecision
 from streams.agents.held_offset import HeldOffsets, Place
 from streams.agents.recovery import Recovered
-from streams.domain.allocation import modes_of
 from streams.domain.dispatch import DispatchPolicy, Progress
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.evaluation import EvaluationProgress
+from streams.domain.horizon import HorizonPolicy
 from streams.domain.market_state import MarketState, customers_price
 from streams.domain.workload import Directory, WorkloadBook
 
@@ -30,11 +30,12 @@ class Desk:
     market: MarketState
     book: WorkloadBook
     progress: dict[str, Progress]
-    modes: dict[str, dict[str, PowerMode]]
+    newest: dict[str, AllocationDecision]
     evaluated: dict[str, EvaluationProgress]
     barrier: dict[Place, int]
     dispatch: DispatchPolicy
     economics: EconomicsPolicy = field(default_factory=EconomicsPolicy)
+    ahead: HorizonPolicy = field(default_factory=HorizonPolicy)
     held: HeldOffsets = field(default_factory=HeldOffsets)
     committed: dict[Place, int] = field(default_factory=dict)
     deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -48,7 +49,7 @@ class Desk:
             market=found.market,
             book=found.book,
             progress=dict(found.progress),
-            modes={name: modes_of(decision) for name, decision in found.newest_decision.items()},
+            newest=dict(found.newest_decision),
             evaluated=dict(found.evaluated),
             barrier=dict(found.barrier),
             dispatch=policy,

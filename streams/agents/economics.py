@@ -27,6 +27,7 @@ async def evaluate(event: InputEvent, desk: Desk, event_log: EventLog) -> None:
             continue
         found = evaluation.evaluate(
             desk.market,
+            desk.book,
             facility_id,
             at=clock,
             cause_event_id=event.event_id,

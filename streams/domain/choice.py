@@ -17,17 +17,25 @@ MONEY_PER_USD = 1_000_000
 # USD/MWh), so a limit is broken only by load that can't be turned off. As a penalty and not as a constraint: a decision
 # always exists.
 EXCESS_PENALTY_USD_MWH = 100_000.0
+# A group that has to run or rest on is switched only for a call's limit: dearer than any use, cheaper than the excess.
+STAY_PENALTY_USD_MWH = 50_000.0
+RAMP_PENALTY_USD_MWH = 20_000.0
+MIN_LOAD_PENALTY_USD_MWH = 15_000.0
 
 
 @dataclass(frozen=True, slots=True)
 class ModeChoice:
-    """A group in one mode: `extra_w` over its idle draw, `worth` in money units an hour."""
+    """A group in one mode: `extra_w` over its idle draw, `worth` in money units an hour.
+
+    `margin_usd_h` is its revenue less the cost of its power; `worth` has what the change to it, and from it to the mode
+    that the plan has next, costs in wear.
+    """
 
     group: str
     mode: PowerMode
     extra_w: int
     worth: int
-    revenue_usd_h: float
+    margin_usd_h: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +49,27 @@ class PlaceChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class Floor:
+    """A load over the base that is worth keeping: each W short of it costs `penalty_per_w`, money units an hour."""
+
+    rule: str
+    extra_w: int
+    penalty_per_w: int
+
+
+@dataclass(frozen=True, slots=True)
 class Choices:
-    """All choices of a snapshot: for each ASIC group exactly one mode, for each workload at most one place."""
+    """All choices of a snapshot: for each ASIC group exactly one mode, for each workload at most one place.
+
+    `transformers`: what the groups behind each may draw over their idle draw, W; `fed_by`: the transformer of a group.
+    """
 
     modes: dict[str, tuple[ModeChoice, ...]]
     places: tuple[PlaceChoice, ...]
     gpus: dict[str, int]
+    transformers: dict[str, int]
+    fed_by: dict[str, str]
+    floors: tuple[Floor, ...]
     cap_extra_w: int
     limit_extra_w: int | None
     base_mw: float
@@ -73,82 +96,135 @@ def choices(snapshot: AllocationSnapshot) -> Choices:
     )
     return Choices(
         modes={
-            group.resource_group_id: tuple(_mode_choice(group, option, pue, cost) for option in group.modes)
+            group.resource_group_id: tuple(_mode_choice(snapshot, group, option, pue, cost) for option in group.modes)
             for group in snapshot.groups
             if group.kind is ResourceKind.ASIC
         },
         places=tuple(_places(snapshot, pue, cost)),
         gpus={g.resource_group_id: g.units for g in snapshot.groups if g.kind is ResourceKind.GPU},
-        cap_extra_w=max(math.floor((snapshot.cap_mw - base_mw) * 1e6), 0),
-        limit_extra_w=None if snapshot.limit_mw is None else max(math.floor((snapshot.limit_mw - base_mw) * 1e6), 0),
+        transformers={
+            limit.transformer_id: _room_w(limit.cap_mw, _idle_mw(snapshot, limit.transformer_id))
+            for limit in snapshot.transformers
+        },
+        fed_by={g.resource_group_id: g.transformer_id for g in snapshot.groups if g.transformer_id is not None},
+        floors=tuple(_floors(snapshot, base_mw)),
+        cap_extra_w=_room_w(_cap_mw(snapshot), base_mw),
+        limit_extra_w=None if snapshot.limit_mw is None else _room_w(snapshot.limit_mw, base_mw),
         base_mw=base_mw,
         constant_usd_h=snapshot.payment_usd_mwh * snapshot.cap_mw - cost * base_mw - preemptible,
-        penalty_per_w=round(EXCESS_PENALTY_USD_MWH / 1e6 * MONEY_PER_USD),
+        penalty_per_w=_penalty_per_w(EXCESS_PENALTY_USD_MWH),
     )
 
 
 def preemption_usd_h(snapshot: AllocationSnapshot, workload: WorkloadInput) -> float:
-    """Cost of stopping a workload, spread over the interval so that it compares with margins an hour."""
-    return workload.preemption_cost_usd * 3600 / snapshot.interval_s
+    """Cost of stopping a workload, spread over the rest of the interval: it compares with margins an hour."""
+    return workload.preemption_cost_usd / remaining_h(snapshot)
+
+
+def remaining_h(snapshot: AllocationSnapshot) -> float:
+    """Time left of the decided interval, h: what a decision taken within it can still change. At least a second."""
+    passed_s = (snapshot.taken_at - snapshot.interval_start).total_seconds()
+    return max(snapshot.interval_s - max(passed_s, 0.0), 1.0) / 3600
+
+
+def switching_usd(group: GroupInput, before: PowerMode | None, after: PowerMode | None) -> float:
+    """Wear of going from one mode to another, USD: starting or stopping the group; nothing between running modes.
+
+    Nothing too where either is not known.
+    """
+    if not is_switched(before, after):
+        return 0.0
+    return group.start_cost_usd if before is PowerMode.OFF else group.stop_cost_usd
+
+
+def is_switched(before: PowerMode | None, after: PowerMode | None) -> bool:
+    """Whether a group is started or stopped between two modes; false where either is not known."""
+    return before is not None and after is not None and (before is PowerMode.OFF) is not (after is PowerMode.OFF)
+
+
+def has_to_stay(group: GroupInput) -> bool:
+    """Whether a group has not yet run (or rested) for as long as it has to."""
+    if group.current_mode is None:
+        return False
+    return group.held_s < (group.min_down_s if group.current_mode is PowerMode.OFF else group.min_up_s)
+
+
+def _idle_mw(snapshot: AllocationSnapshot, transformer_id: str) -> float:
+    return sum(g.idle_power_mw for g in snapshot.groups if g.transformer_id == transformer_id) * snapshot.pue_ratio
+
+
+def _cap_mw(snapshot: AllocationSnapshot) -> float:
+    # Load that is there already is never over the ramp: the limit is on its rise.
+    if snapshot.load_before_mw is None or snapshot.ramp_mw_min <= 0:
+        return snapshot.cap_mw
+    return min(snapshot.cap_mw, snapshot.load_before_mw + snapshot.ramp_mw_min * snapshot.interval_s / 60)
+
+
+def _floors(snapshot: AllocationSnapshot, base_mw: float) -> Iterable[Floor]:
+    cost = snapshot.power_cost_usd_mwh
+    if snapshot.block_mw > snapshot.sell_back_limit_mw and cost > 0:
+        # What can't be sold back of a block is paid for either way: using it costs nothing.
+        yield Floor(
+            "sell-back limit",
+            _room_w(snapshot.block_mw - snapshot.sell_back_limit_mw, base_mw),
+            _penalty_per_w(cost),
+        )
+    if snapshot.load_before_mw is not None and snapshot.ramp_mw_min > 0:
+        fall = snapshot.ramp_mw_min * snapshot.interval_s / 60
+        yield Floor("ramp", _room_w(snapshot.load_before_mw - fall, base_mw), _penalty_per_w(RAMP_PENALTY_USD_MWH))
+    if snapshot.min_load_mw > 0:
+        yield Floor("minimum load", _room_w(snapshot.min_load_mw, base_mw), _penalty_per_w(MIN_LOAD_PENALTY_USD_MWH))
+
+
+def chosen(found: Choices, selection: Selection) -> list[ModeChoice | PlaceChoice]:
+    """Returns the choices of a selection."""
+    modes = [choice for group, mode in selection.modes.items() for choice in found.modes[group] if choice.mode is mode]
+    places = [place for place in found.places if selection.places.get(place.workload.workload_id) == place.group]
+    return [*modes, *places]
 
 
 def worth(found: Choices, selection: Selection) -> int:
-    """Worth of a selection, money units an hour, without the constant part; the penalty for a broken call included."""
-    chosen = [choice for group, mode in selection.modes.items() for choice in found.modes[group] if choice.mode is mode]
-    placed = [place for place in found.places if selection.places.get(place.workload.workload_id) == place.group]
-    return sum(c.worth for c in chosen) + sum(p.worth for p in placed) - _excess(found, [*chosen, *placed])
+    """Worth of a selection, money units an hour, without the constant part; penalties taken off."""
+    return sum(choice.worth for choice in chosen(found, selection)) - penalties(found, extra_w(found, selection))
+
+
+def penalties(found: Choices, load_w: int) -> int:
+    """Penalty of a load over the base, money units an hour: over a call's limit, or short of a floor."""
+    short = sum(max(floor.extra_w - load_w, 0) * floor.penalty_per_w for floor in found.floors)
+    return excess_w(found, load_w) * found.penalty_per_w + short
+
+
+def excess_w(found: Choices, load_w: int) -> int:
+    """Load over the limit of the active call, W."""
+    return 0 if found.limit_extra_w is None else max(load_w - found.limit_extra_w, 0)
+
+
+def keeps_transformers(found: Choices, selection: Selection) -> bool:
+    """Whether no transformer has more behind it than it carries."""
+    behind = dict.fromkeys(found.transformers, 0)
+    for choice in chosen(found, selection):
+        transformer = found.fed_by.get(choice.group)
+        if transformer in behind:
+            behind[transformer] += choice.extra_w
+    return all(behind[name] <= room_w for name, room_w in found.transformers.items())
 
 
 def extra_w(found: Choices, selection: Selection) -> int:
     """Load of a selection over the base, W at the meter."""
-    modes = (c.extra_w for group, mode in selection.modes.items() for c in found.modes[group] if c.mode is mode)
-    places = (p.extra_w for p in found.places if selection.places.get(p.workload.workload_id) == p.group)
-    return sum(modes) + sum(places)
+    return sum(choice.extra_w for choice in chosen(found, selection))
 
 
-def merit_order(found: Choices) -> Selection:
-    """The rule that every operator knows: the worth per watt decides, best first, while power and GPUs last.
-
-    What runs keeps running where it can. Feasible always; the floor that the solver starts from and is measured
-    against.
-    """
-    room_w = found.cap_extra_w if found.limit_extra_w is None else min(found.cap_extra_w, found.limit_extra_w)
-    free = dict(found.gpus)
-    modes = {group: min(options, key=lambda c: c.extra_w).mode for group, options in found.modes.items()}
-    places: dict[str, str] = {}
-    used = dict.fromkeys(found.modes, 0)
-    candidates: list[ModeChoice | PlaceChoice] = [c for options in found.modes.values() for c in options]
-    candidates.extend(found.places)
-    for choice in sorted((c for c in candidates if c.worth > 0), key=_merit, reverse=True):
-        match choice:
-            case ModeChoice():
-                # A group takes its best mode per watt once; a mode after that is a worse use of the same devices.
-                if used[choice.group] == 0 and choice.extra_w <= room_w:
-                    modes[choice.group] = choice.mode
-                    used[choice.group] = choice.extra_w
-                    room_w -= choice.extra_w
-            case PlaceChoice():
-                gpus, name = choice.workload.gpus, choice.workload.workload_id
-                if name not in places and gpus <= free[choice.group] and choice.extra_w <= room_w:
-                    places[name] = choice.group
-                    free[choice.group] -= gpus
-                    room_w -= choice.extra_w
-    return Selection(modes, places)
-
-
-def _merit(choice: ModeChoice | PlaceChoice) -> tuple[float, int, str, str]:
-    match choice:
-        case ModeChoice():
-            return choice.worth / max(choice.extra_w, 1), 0, choice.group, choice.mode
-        case PlaceChoice():
-            merit = choice.worth / max(choice.extra_w, 1)
-            return merit, choice.workload.priority, choice.group, choice.workload.workload_id
-
-
-def _mode_choice(group: GroupInput, option: ModeOption, pue: float, cost: float) -> ModeChoice:
+def _mode_choice(
+    snapshot: AllocationSnapshot, group: GroupInput, option: ModeOption, pue: float, cost: float
+) -> ModeChoice:
     extra_mw = max(option.power_mw - group.idle_power_mw, 0.0) * pue
     margin = option.revenue_usd_h - cost * extra_mw
-    return ModeChoice(group.resource_group_id, option.mode, _watts(extra_mw), _money(margin), option.revenue_usd_h)
+    wear = switching_usd(group, group.current_mode, option.mode) + switching_usd(group, option.mode, group.planned_mode)
+    worth = margin - wear / remaining_h(snapshot)
+    if has_to_stay(group) and is_switched(group.current_mode, option.mode):
+        greatest_mw = max((o.power_mw for o in group.modes), default=0.0)
+        worth -= STAY_PENALTY_USD_MWH * greatest_mw * pue
+    return ModeChoice(group.resource_group_id, option.mode, _watts(extra_mw), _money(worth), margin)
 
 
 def _places(snapshot: AllocationSnapshot, pue: float, cost: float) -> Iterable[PlaceChoice]:
@@ -166,12 +242,6 @@ def _places(snapshot: AllocationSnapshot, pue: float, cost: float) -> Iterable[P
             yield PlaceChoice(workload, group.resource_group_id, _watts(extra_mw), worth_units)
 
 
-def _excess(found: Choices, chosen: list[ModeChoice | PlaceChoice]) -> int:
-    if found.limit_extra_w is None:
-        return 0
-    return max(sum(c.extra_w for c in chosen) - found.limit_extra_w, 0) * found.penalty_per_w
-
-
 def _watts(power_mw: float) -> int:
     # Rounded up, so that a cap is never broken by rounding; the tolerance keeps 3.0000000000000004 W at 3.
     return math.ceil(power_mw * 1e6 - 1e-6)
@@ -179,3 +249,11 @@ def _watts(power_mw: float) -> int:
 
 def _money(usd_h: float) -> int:
     return round(usd_h * MONEY_PER_USD)
+
+
+def _room_w(limit_mw: float, base_mw: float) -> int:
+    return max(math.floor((limit_mw - base_mw) * 1e6), 0)
+
+
+def _penalty_per_w(usd_mwh: float) -> int:
+    return round(usd_mwh / 1e6 * MONEY_PER_USD)

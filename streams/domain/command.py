@@ -1,16 +1,21 @@
 """What has to change on the devices for a decision: set-points, only where they differ from what holds already.
 
-The end of the interval is a command's expiry: the next decision covers what follows.
+The end of the interval is a command's expiry: one that arrives later is not carried out, for the next decision covers
+what follows. A mode holds for `HOLD`, then the devices take `FALLBACK` by themselves: a site that has lost contact must
+not go on drawing power that nobody decides on. A mode that stays is commanded again in time.
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from schemas.events import (
     AllocationCommand,
     AllocationDecision,
     AllocationSnapshot,
     CommandKind,
+    GroupAllocation,
+    GroupInput,
     PowerMode,
     ResourceKind,
     WorkloadInput,
@@ -21,11 +26,22 @@ from streams.domain.workload import ON_GPUS, WorkloadBook
 
 # A stop that follows from a customer's cancellation, not from a decision, holds this long.
 CANCEL_EXPIRY = timedelta(minutes=15)
+HOLD = timedelta(minutes=30)
+FALLBACK = PowerMode.OFF
+
+
+def hold_until(snapshot: AllocationSnapshot, group: GroupInput, mode: PowerMode) -> datetime:
+    """Returns until when an ASIC group holds the mode decided: anew where it changes or where it would end too soon."""
+    end = snapshot.interval_start + timedelta(seconds=snapshot.interval_s)
+    spare = timedelta(seconds=snapshot.interval_s)
+    if mode is not group.current_mode or group.hold_until is None or group.hold_until < end + spare:
+        return end + HOLD
+    return group.hold_until
 
 
 def commands(snapshot: AllocationSnapshot, decision: AllocationDecision) -> tuple[AllocationCommand, ...]:
     """Returns the set-points that turn what was into what was decided: stops first, then modes, then starts."""
-    current = {g.resource_group_id: g.current_mode for g in snapshot.groups}
+    current = {g.resource_group_id: (g.current_mode, g.hold_until) for g in snapshot.groups}
     placed = _placed(decision)
     stops = [
         _of(decision, w.resource_group_id or "", CommandKind.STOP_WORKLOAD, workload_id=w.workload_id, gpus=w.gpus)
@@ -33,9 +49,10 @@ def commands(snapshot: AllocationSnapshot, decision: AllocationDecision) -> tupl
         if w.state in ON_GPUS and w.workload_id not in placed
     ]
     modes = [
-        _of(decision, group.resource_group_id, CommandKind.SET_POWER_MODE, power_mode=group.power_mode)
+        _set_mode(decision, group)
         for group in decision.allocations
-        if group.kind is ResourceKind.ASIC and group.power_mode is not current.get(group.resource_group_id)
+        if group.kind is ResourceKind.ASIC
+        and (group.power_mode, group.hold_until) != current.get(group.resource_group_id)
     ]
     starts = [
         _of(
@@ -95,12 +112,16 @@ def _admitted(snapshot: AllocationSnapshot, placed: dict[str, str]) -> Iterable[
     return (w for w in snapshot.workloads if w.state not in ON_GPUS and w.workload_id in placed)
 
 
+def _set_mode(decision: AllocationDecision, group: GroupAllocation) -> AllocationCommand:
+    found = _of(decision, group.resource_group_id, CommandKind.SET_POWER_MODE)
+    return replace(found, power_mode=group.power_mode, hold_until=group.hold_until, fallback_mode=FALLBACK)
+
+
 def _of(
     decision: AllocationDecision,
     group: str,
     kind: CommandKind,
     *,
-    power_mode: PowerMode | None = None,
     workload_id: str | None = None,
     gpus: int = 0,
     duration_s: int = 0,
@@ -111,7 +132,6 @@ def _of(
         facility_id=decision.facility_id,
         resource_group_id=group,
         kind=kind,
-        power_mode=power_mode,
         workload_id=workload_id,
         gpus=gpus,
         duration_s=duration_s,

@@ -1,18 +1,21 @@
 """When a facility's next decision is due, and what causes it: a pure function of the inputs and of what was decided.
 
-Each dispatch interval gets one decision: its cause is the first real-time price published in it, or, where none comes
-within `price_wait`, the first BTC tick after that. A grid signal gets one at once. After a stop the same rule finds
-the same decisions for the intervals missed, in order, each as of its own cause. Whole intervals without any price or
-tick get none.
+Each dispatch interval gets one plan: its cause is the first real-time price published in it, or, where none comes
+within `price_wait`, the first BTC tick after that. A grid signal changes what is feasible: it gets one at once. A tick
+or price within an interval that is planned already is dispatched: the interval alone is decided again within the plan,
+and nothing is said where that changes no set-point. After a stop the same rule finds the same decisions for the
+intervals missed, in order, each as of its own cause. Whole intervals without any price or tick get none.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
-from schemas.events import AllocationDecision, GridSignal
+from schemas.events import AllocationDecision, GridPrice, GridSignal, MarketTick
 from streams.domain import identity
 from streams.domain.evaluation import interval_start
-from streams.domain.market_state import BTC, MarketState
+from streams.domain.market_state import BTC, GPU_HOUR, MarketState
 from streams.domain.series import Series
 
 
@@ -34,6 +37,14 @@ class Progress:
     signals: frozenset[str] = frozenset()
 
 
+class Trigger(Enum):
+    """What kind of event makes a decision due."""
+
+    INTERVAL = auto()
+    SIGNAL = auto()
+    TICK = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """A decision to take: `as_of` is the event time up to which inputs count."""
@@ -45,7 +56,12 @@ class Due:
     as_of: datetime
     cause_event_id: str
     cause: str
-    is_regular: bool
+    trigger: Trigger
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether the hours ahead are planned, not the interval alone decided."""
+        return self.trigger is not Trigger.TICK
 
     @property
     def interval_end(self) -> datetime:
@@ -67,7 +83,8 @@ def next_due(state: MarketState, facility_id: str, progress: Progress | None, po
         for signal in state.signals.get(facility_id, Series()).since(progress.since)
         if signal.observed_at > progress.since and signal.event_id not in progress.signals
     )
-    due = min(candidates, key=lambda d: (d.as_of, d.interval_start, d.decision_id), default=None)
+    candidates.extend(_by_ticks(state, facility_id, progress, policy))
+    due = min(candidates, key=lambda d: (d.as_of, not d.is_plan, d.interval_start, d.decision_id), default=None)
     # A late input must not take the facility back in time: it is decided as of now.
     return due and replace(due, as_of=max(due.as_of, progress.as_of))
 
@@ -76,9 +93,13 @@ def advanced(progress: Progress | None, due: Due) -> Progress:
     """Returns the progress after a decision was taken (or given up for want of inputs)."""
     if progress is None:
         return Progress(due.interval_start, due.as_of, due.as_of)
-    if due.is_regular:
-        return replace(progress, interval=max(progress.interval, due.interval_start), as_of=due.as_of)
-    return replace(progress, as_of=due.as_of, signals=progress.signals | {due.cause_event_id})
+    match due.trigger:
+        case Trigger.INTERVAL:
+            return replace(progress, interval=max(progress.interval, due.interval_start), as_of=due.as_of)
+        case Trigger.SIGNAL:
+            return replace(progress, as_of=due.as_of, signals=progress.signals | {due.cause_event_id})
+        case Trigger.TICK:
+            return replace(progress, as_of=due.as_of)
 
 
 def recovered(decisions: list[AllocationDecision]) -> Progress | None:
@@ -119,7 +140,7 @@ def _next_regular(state: MarketState, facility_id: str, progress: Progress, poli
 def _regular(facility_id: str, at: datetime, event_id: str, cause: str, policy: DispatchPolicy) -> Due:
     start = interval_start(at, policy.interval_s)
     decision = regular_decision_id(facility_id, start)
-    return Due(decision, facility_id, start, policy.interval_s, at, event_id, cause, is_regular=True)
+    return Due(decision, facility_id, start, policy.interval_s, at, event_id, cause, Trigger.INTERVAL)
 
 
 def _by_signal(signal: GridSignal, progress: Progress, policy: DispatchPolicy) -> Due:
@@ -128,4 +149,27 @@ def _by_signal(signal: GridSignal, progress: Progress, policy: DispatchPolicy) -
     cause = f"{kind} {signal.signal_id} {signal.status.lower()}: limit {signal.limit_mw:.3f} MW"
     decision = identity.decision_id(signal.facility_id, signal.event_id)
     start = interval_start(at, policy.interval_s)
-    return Due(decision, signal.facility_id, start, policy.interval_s, at, signal.event_id, cause, is_regular=False)
+    return Due(decision, signal.facility_id, start, policy.interval_s, at, signal.event_id, cause, Trigger.SIGNAL)
+
+
+def _by_ticks(state: MarketState, facility_id: str, progress: Progress, policy: DispatchPolicy) -> Iterable[Due]:
+    # Of each series the first one that no decision has seen yet, where the plan of its interval is made.
+    series: tuple[Series[MarketTick] | Series[GridPrice], ...] = (
+        state.tick_series(BTC),
+        state.tick_series(GPU_HOUR),
+        state.price_series(facility_id),
+    )
+    end = progress.interval + timedelta(seconds=policy.interval_s)
+    for events in series:
+        event = events.after(progress.as_of)
+        if event is not None and event.observed_at < end:
+            decision = identity.decision_id(facility_id, event.event_id)
+            cause = (
+                f"price of {event.price_usd_mwh:.2f} USD/MWh at {event.settlement_point}"
+                if isinstance(event, GridPrice)
+                else f"{event.instrument} at {event.price_usd:.2f} USD"
+            )
+            start = interval_start(event.observed_at, policy.interval_s)
+            yield Due(
+                decision, facility_id, start, policy.interval_s, event.observed_at, event.event_id, cause, Trigger.TICK
+            )

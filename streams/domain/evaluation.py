@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from schemas.events import GroupEconomics, PowerMode, PowerModePoint, Profitability, Resource, ResourceKind
+from schemas.events import Profitability
 from streams.domain import economics, identity
-from streams.domain.economics import EconomicsPolicy
+from streams.domain.economics import EconomicsPolicy, coincident_peak, mining
+from streams.domain.group_economics import group_economics, group_load
 from streams.domain.market_state import FacilityInputs, MarketState, MissingInputs
+from streams.domain.power_use import merit_order
+from streams.domain.workload import WorkloadBook
 
+ERCOT = "ERCOT"
 # New windows come every 15 s; once a minute is what a chart of profitability needs.
 WINDOW_CADENCE = timedelta(minutes=1)
 
@@ -31,6 +35,7 @@ def is_due(clock: datetime, cause_event_id: str, last: EvaluationProgress | None
 
 def evaluate(
     state: MarketState,
+    book: WorkloadBook,
     facility_id: str,
     *,
     at: datetime,
@@ -43,12 +48,11 @@ def evaluate(
     if isinstance(inputs, MissingInputs):
         return inputs
     call = state.active_call(facility_id, at, at + timedelta(milliseconds=1))
+    cost = power_cost_of(inputs, policy)
     hashprice = hashprice_of(inputs, policy)
-    cost = economics.power_cost_usd_mwh(inputs.price.price_usd_mwh, inputs.facility.energy_adder_usd_mwh)
-    loads = {r.resource_group_id: state.load.it_load_w(facility_id, r.resource_group_id) for r in inputs.resources}
-    windows = (
-        state.load.reference(facility_id, r.resource_group_id, at, state.staleness.window) for r in inputs.resources
-    )
+    loads = [group_load(state, resource, at) for resource in inputs.resources]
+    load_mw = sum(load.it_load_w for load in loads) * inputs.facility.pue_ratio / 1e6
+    fallbacks = (*inputs.fallbacks, *(load.fallback for load in loads if load.fallback is not None))
     return Profitability(
         event_id=identity.profitability_event_id(facility_id, cause_event_id),
         facility_id=facility_id,
@@ -60,31 +64,52 @@ def evaluate(
         btc_price_usd=inputs.btc.price_usd,
         hashprice_usd_ths_day=hashprice,
         gpu_hour_price_usd=inputs.gpu_hour.price_usd,
-        load_mw=sum(loads.values()) * inputs.facility.pue_ratio / 1e6,
+        load_mw=load_mw,
         grid_value_usd_mwh=economics.grid_value_usd_mwh(cost, None if call is None else call.payment_usd_mwh),
         groups=[
-            _group(resource, loads[resource.resource_group_id] / 1e6, hashprice, cost, inputs)
-            for resource in inputs.resources
+            group_economics(resource, load.it_load_w / 1e6, hashprice, cost, inputs)
+            for resource, load in zip(inputs.resources, loads, strict=True)
         ],
-        inputs=sorted((*inputs.references, *windows), key=lambda reference: reference.name),
+        inputs=sorted((*inputs.references, *(load.reference for load in loads)), key=lambda r: r.name),
+        day_ahead_usd_mwh=None if inputs.day_ahead is None else inputs.day_ahead.price_usd_mwh,
+        transmission_usd_mwh=transmission_of(inputs, policy),
+        uses=merit_order(
+            inputs,
+            hashprice=hashprice,
+            cost=cost,
+            call=call,
+            load_mw=load_mw,
+            workloads=book.at_facility(facility_id, at),
+        ),
+        fallbacks=sorted(fallbacks, key=lambda entry: entry.name),
     )
 
 
 def hashprice_of(inputs: FacilityInputs, policy: EconomicsPolicy) -> float:
-    """Hashprice of the inputs, USD/TH/s/day."""
+    """Hashprice of the inputs, USD/TH/s/day: of the block that is mined now, the first of a halving too."""
     network = inputs.network
     return economics.hashprice_usd_ths_day(
         inputs.btc.price_usd,
         network.difficulty,
-        network.block_subsidy_btc,
+        mining.block_subsidy_btc(network.block_height + 1),
         network.block_fees_btc,
         policy.pool_fee_ratio,
     )
 
 
-def running_modes(resource: Resource) -> tuple[PowerModePoint, ...]:
-    """The modes in which a group does work: all but OFF."""
-    return tuple(point for point in resource.modes if point.mode is not PowerMode.OFF)
+def power_cost_of(inputs: FacilityInputs, policy: EconomicsPolicy) -> float:
+    """All-in cost of a MWh at the facility, USD/MWh, with the transmission charge that it is expected to cause."""
+    return economics.power_cost_usd_mwh(
+        inputs.price.price_usd_mwh, inputs.facility.energy_adder_usd_mwh, transmission_of(inputs, policy)
+    )
+
+
+def transmission_of(inputs: FacilityInputs, policy: EconomicsPolicy) -> float:
+    """Expected transmission charge of a MWh, USD/MWh: by ERCOT's four coincident peaks, nothing elsewhere."""
+    if inputs.facility.grid_operator != ERCOT:
+        return 0.0
+    probability = coincident_peak.prior_peak_probability(inputs.at)
+    return coincident_peak.avoided_charge_usd_mwh(policy.transmission_usd_kw_year, probability)
 
 
 def interval_start(at: datetime, interval_s: int) -> datetime:
@@ -92,24 +117,3 @@ def interval_start(at: datetime, interval_s: int) -> datetime:
     # Whole seconds only: binary fractions of a timestamp would not survive the trip through a float.
     seconds = int(at.timestamp())
     return datetime.fromtimestamp(seconds - seconds % interval_s, at.tzinfo)
-
-
-def _group(resource: Resource, load_mw: float, hashprice: float, cost: float, inputs: FacilityInputs) -> GroupEconomics:
-    pue = inputs.facility.pue_ratio
-    mode: PowerMode | None = None
-    if resource.kind is ResourceKind.GPU:
-        value = economics.gpu_value_usd_mwh(inputs.gpu_hour.price_usd, resource.max_power_w, pue)
-    else:
-        best = economics.best_mode(
-            [economics.mode_economics(point, hashprice, pue) for point in running_modes(resource)], cost
-        )
-        mode, value = (None, 0.0) if best is None else (best.mode, best.value_usd_mwh)
-    return GroupEconomics(
-        resource_group_id=resource.resource_group_id,
-        kind=resource.kind,
-        load_mw=load_mw,
-        value_usd_mwh=value,
-        break_even_usd_mwh=value,
-        margin_usd_mwh=value - cost,
-        best_mode=mode,
-    )

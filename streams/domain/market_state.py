@@ -17,12 +17,15 @@ from schemas.events import (
     GridMarket,
     GridPrice,
     GridSignal,
+    InputFallback,
     InputReference,
     MarketTick,
     NetworkStats,
     Resource,
     SignalStatus,
 )
+from streams.domain import fallback
+from streams.domain.day_ahead import DayAheadPrices
 from streams.domain.fleet_load import FleetLoad
 from streams.domain.series import Series
 
@@ -48,7 +51,11 @@ class StalenessPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FacilityInputs:
-    """What prices a facility's power as of `at`; `resources` and `references` are sorted by id and name."""
+    """What prices a facility's power as of `at`; `resources` and `references` are sorted by id and name.
+
+    `btc`, `gpu_hour`, `network` and `price` are as they are used: where one is stale or missing, what stands in for it
+    by the rule in `fallbacks`. `day_ahead` is the day-ahead price of the hour, if one is known.
+    """
 
     at: datetime
     facility: Facility
@@ -58,11 +65,13 @@ class FacilityInputs:
     network: NetworkStats
     price: GridPrice
     references: tuple[InputReference, ...]
+    fallbacks: tuple[InputFallback, ...] = ()
+    day_ahead: GridPrice | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MissingInputs:
-    """Which inputs of a facility have not been seen, by name, sorted."""
+    """Which inputs of a facility have not been seen, and have nothing that stands in for them, by name, sorted."""
 
     facility_id: str
     names: tuple[str, ...]
@@ -88,10 +97,11 @@ class MarketState:
     ticks: dict[str, Series[MarketTick]] = field(default_factory=dict)
     network: Series[NetworkStats] = field(default_factory=Series)
     prices: dict[str, Series[GridPrice]] = field(default_factory=dict)
+    day_ahead_prices: dict[str, DayAheadPrices] = field(default_factory=dict)
     signals: dict[str, Series[GridSignal]] = field(default_factory=dict)
     load: FleetLoad = field(default_factory=FleetLoad)
 
-    def add(self, event: InputEvent) -> tuple[str, ...] | None:  # noqa: PLR0911 - a flat table of the kinds
+    def add(self, event: InputEvent) -> tuple[str, ...] | None:  # noqa: C901, PLR0911 - a flat table of the kinds
         """Takes an event; returns the ids of those that it makes needless, or None where it is itself of no use."""
         match event:
             case Facility():
@@ -104,9 +114,10 @@ class MarketState:
                 return _or_none(self.ticks.setdefault(event.instrument, Series()).add(event))
             case NetworkStats():
                 return _or_none(event.chain == CHAIN and self.network.add(event))
+            case GridPrice(market=GridMarket.REAL_TIME):
+                return _or_none(self.prices.setdefault(event.settlement_point, Series()).add(event))
             case GridPrice():
-                series = self.prices.setdefault(event.settlement_point, Series())
-                return _or_none(event.market is GridMarket.REAL_TIME and series.add(event))
+                return _or_none(self.day_ahead_prices.setdefault(event.settlement_point, DayAheadPrices()).add(event))
             case GridSignal():
                 return _or_none(self.signals.setdefault(event.facility_id, Series()).add(event))
             case FleetWindow():
@@ -123,6 +134,11 @@ class MarketState:
         """Real-time prices where the facility settles; empty for an unknown facility."""
         facility = self.facilities.get(facility_id)
         return Series() if facility is None else self.prices.get(facility.settlement_point, Series())
+
+    def day_ahead(self, settlement_point: str, start: datetime, *, at: datetime) -> GridPrice | None:
+        """Day-ahead price of the interval that holds `start`, as published by `at`; None where none was."""
+        prices = self.day_ahead_prices.get(settlement_point)
+        return None if prices is None else prices.of(start, at)
 
     def tick_series(self, instrument: str) -> Series[MarketTick]:
         """Ticks of an instrument."""
@@ -141,26 +157,31 @@ class MarketState:
         if facility is None:
             return MissingInputs(facility_id, ("registry.facilities",))
         resources = self.facility_resources(facility_id)
-        btc, gpu_hour = (self.tick_series(name).as_of(at) for name in (BTC, GPU_HOUR))
-        network, price = self.network.as_of(at), self.price_series(facility_id).as_of(at)
-        if not resources or btc is None or gpu_hour is None or network is None or price is None:
-            found = dict(zip(_needed(facility), (resources, btc, gpu_hour, network, price), strict=True))
-            return MissingInputs(facility_id, tuple(sorted(name for name, value in found.items() if not value)))
-        limits = self.staleness
-        names = _needed(facility)[1:]
-        ages = (limits.tick, limits.tick, limits.network, limits.price)
-        events: tuple[MarketTick | NetworkStats | GridPrice, ...] = (btc, gpu_hour, network, price)
-        references = (
-            InputReference(
-                name=name,
-                event_id=event.event_id,
-                observed_at=event.observed_at,
-                is_stale=at - event.observed_at > age,
-            )
-            for name, event, age in zip(names, events, ages, strict=True)
+        limits, names = self.staleness, _needed(facility)
+        real_time, hour = self.price_series(facility_id).as_of(at), self.day_ahead(facility.settlement_point, at, at=at)
+        btc = fallback.btc_price(names[1], self.tick_series(BTC).as_of(at), at, limits.tick)
+        gpu_hour = fallback.gpu_hour_price(
+            names[2], self.tick_series(GPU_HOUR).as_of(at), self.customers, at, limits.tick
         )
-        ordered = tuple(sorted(references, key=lambda reference: reference.name))
-        return FacilityInputs(at, facility, resources, btc, gpu_hour, network, price, ordered)
+        network = fallback.network(names[3], self.network.as_of(at), at, limits.network)
+        price = fallback.grid_price(names[4], real_time, hour, at, limits.price)
+        if not resources or btc is None or gpu_hour is None or network is None or price is None:
+            found = dict(zip(names, (resources, btc, gpu_hour, network, price), strict=True))
+            return MissingInputs(facility_id, tuple(sorted(name for name, value in found.items() if not value)))
+        used = (btc, gpu_hour, network, price)
+        references = (reference for each in used for reference in each.references)
+        return FacilityInputs(
+            at=at,
+            facility=facility,
+            resources=resources,
+            btc=btc.event,
+            gpu_hour=gpu_hour.event,
+            network=network.event,
+            price=price.event,
+            references=tuple(sorted(references, key=lambda reference: reference.name)),
+            fallbacks=tuple(each.fallback for each in used if each.fallback is not None),
+            day_ahead=hour,
+        )
 
     def first_complete(self, facility_id: str) -> Completion | None:
         """When a facility had each needed input for the first time; None before."""
@@ -180,13 +201,16 @@ class MarketState:
         ]
         return max(seen, key=lambda c: (c.at, c.name)) if len(seen) == len(firsts) else None
 
-    def active_call(self, facility_id: str, start: datetime, end: datetime) -> GridSignal | None:
-        """The call that limits a facility most in [start, end), of those known at `start` and not over.
+    def active_call(
+        self, facility_id: str, start: datetime, end: datetime, known_at: datetime | None = None
+    ) -> GridSignal | None:
+        """The call that limits a facility most in [start, end), of those known at `known_at` (`start`) and not over.
 
         A call that begins within the interval counts: the load has to be down by then, and the next decision would come
         too late.
         """
-        newest = {s.signal_id: s for s in self.signals.get(facility_id, Series()).until(start)}
+        known = self.signals.get(facility_id, Series()).until(start if known_at is None else known_at)
+        newest = {s.signal_id: s for s in known}
         active = [
             signal
             for signal in newest.values()
@@ -201,6 +225,8 @@ class MarketState:
             dropped.extend(event.event_id for event in ticks.forget_before(at))
         for prices in self.prices.values():
             dropped.extend(event.event_id for event in prices.forget_before(at))
+        for hours in self.day_ahead_prices.values():
+            dropped.extend(event.event_id for event in hours.forget_before(at))
         dropped.extend(event.event_id for event in self.network.forget_before(at))
         for calls in self.signals.values():
             dropped.extend(event.event_id for event in calls.events if event.ends_at + CALL_MEMORY <= at)

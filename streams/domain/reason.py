@@ -1,9 +1,10 @@
 """Why a resource group does what a decision gives it, in one line that a person can read."""
 
+import math
 from collections.abc import Sequence
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, WorkloadInput
-from streams.domain.choice import Choices
+from streams.domain.choice import Choices, ModeChoice, has_to_stay, is_switched, switching_usd
 
 
 def mining_reason(
@@ -12,14 +13,13 @@ def mining_reason(
     """Reason of an ASIC group, such as "NORMAL: earns 78.2 $/MWh at a cost of 31.0, limited by the facility cap"."""
     cost = snapshot.power_cost_usd_mwh + snapshot.payment_usd_mwh
     options = found.modes[group.resource_group_id]
-    best = max(options, key=lambda c: (c.worth, -c.extra_w))
+    best = max(options, key=lambda c: (c.margin_usd_h, -c.extra_w))
     chosen = next(c for c in options if c.mode is mode)
     if mode is best.mode:
         why = "its best margin" if mode is not PowerMode.OFF else "no mode earns its power"
     else:
-        needed_w = best.extra_w - chosen.extra_w
-        limit = _limit(snapshot, found, load_extra_w + needed_w)
-        why = f"{best.mode.value} would earn more, {limit or 'but other uses of the power earn more still'}"
+        limit = _limit(snapshot, found, group, load_extra_w, best.extra_w - chosen.extra_w)
+        why = f"{best.mode.value} would earn more, {limit or _patience(snapshot, group, best, mode)}"
     option = next(o for o in group.modes if o.mode is mode)
     if mode is PowerMode.OFF:
         top = max((_value(snapshot, o) for o in group.modes if o.mode is not PowerMode.OFF), default=0.0)
@@ -54,19 +54,38 @@ def gpu_reason(
             why = "too few GPUs free"
         else:
             extra = round(least * group.unit_power_mw * snapshot.pue_ratio * 1e6)
-            why = _limit(snapshot, found, load_extra_w + extra) or "they would not earn their power here"
+            why = _limit(snapshot, found, group, load_extra_w, extra) or "they would not earn their power here"
         parts.append(f"{len(waiting)} waiting, {why}")
     elif not runs:
         parts.append("no workload waits")
     return ", ".join(parts)
 
 
-def _limit(snapshot: AllocationSnapshot, found: Choices, wanted_extra_w: int) -> str:
-    if found.limit_extra_w is not None and wanted_extra_w > found.limit_extra_w:
+def _limit(snapshot: AllocationSnapshot, found: Choices, group: GroupInput, load_extra_w: int, more_w: int) -> str:
+    wanted_w = load_extra_w + more_w
+    if found.limit_extra_w is not None and wanted_w > found.limit_extra_w:
         return f"limited by grid call {snapshot.signal_id} to {snapshot.limit_mw:.3f} MW"
-    if wanted_extra_w > found.cap_extra_w:
-        return "limited by the facility cap"
+    if wanted_w > found.cap_extra_w:
+        room_w = math.floor((snapshot.cap_mw - found.base_mw) * 1e6)
+        return "limited by the facility cap" if wanted_w > room_w else "limited by the ramp"
+    transformer = found.fed_by.get(group.resource_group_id)
+    if transformer in found.transformers and more_w > found.transformers[transformer]:
+        return f"limited by transformer {transformer}"
     return ""
+
+
+def _patience(snapshot: AllocationSnapshot, group: GroupInput, best: ModeChoice, mode: PowerMode) -> str:
+    # Nothing limits the better mode: what it earns now is less than what going there costs, now or later.
+    if is_switched(mode, best.mode) and has_to_stay(group):
+        least_s = group.min_down_s if group.current_mode is PowerMode.OFF else group.min_up_s
+        return f"but it has to stay so for {least_s // 60} min, {group.held_s // 60} so far"
+    wear = switching_usd(group, mode, best.mode)
+    if wear > 0 and not is_switched(group.current_mode, mode):
+        verb = "start" if mode is PowerMode.OFF else "stop"
+        return f"but not for long enough to be worth {wear:.2f} USD of wear to {verb}"
+    if snapshot.horizon:
+        return "but not over the hours ahead"
+    return "but other uses of the power earn more still"
 
 
 def _call(snapshot: AllocationSnapshot) -> str:

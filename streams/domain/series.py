@@ -48,6 +48,11 @@ class Series(Generic[E]):
         """The events at `at` or later."""
         return self.events[bisect_left(self.events, at, key=_time) :]
 
+    def after(self, at: datetime) -> E | None:
+        """The first event later than `at`."""
+        index = bisect_right(self.events, at, key=_time)
+        return self.events[index] if index < len(self.events) else None
+
     @property
     def first(self) -> E | None:
         """The oldest event kept."""

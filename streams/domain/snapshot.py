@@ -1,21 +1,26 @@
 """The whole input of a decision, gathered from what is known as of its cause."""
 
-from collections.abc import Mapping
+from datetime import datetime
 
 from schemas.events import (
+    AllocationDecision,
     AllocationSnapshot,
+    GroupAllocation,
     GroupInput,
     ModeOption,
     PowerMode,
     Resource,
     ResourceKind,
+    TransformerLimit,
     WorkloadInput,
     WorkloadTransition,
 )
 from streams.domain import economics, identity, workload
 from streams.domain.dispatch import Due
 from streams.domain.economics import EconomicsPolicy
-from streams.domain.evaluation import hashprice_of, running_modes
+from streams.domain.evaluation import hashprice_of
+from streams.domain.group_economics import running_modes
+from streams.domain.horizon import HorizonPolicy, horizon
 from streams.domain.market_state import MarketState, MissingInputs
 from streams.domain.workload import WorkloadBook
 
@@ -27,20 +32,26 @@ PREEMPTION_LOSS_H = 0.25
 def take(
     state: MarketState,
     book: WorkloadBook,
-    modes: Mapping[str, PowerMode],
+    before: AllocationDecision | None,
     due: Due,
     policy: EconomicsPolicy,
+    *,
+    ahead: HorizonPolicy | None = None,
 ) -> AllocationSnapshot | MissingInputs:
     """Returns the snapshot of a decision that is due, or which inputs are missing. Deterministic.
 
-    `modes` are the power modes commanded last, by resource group.
+    `before` is the facility's newest decision: what its groups do now. A plan's snapshot has the hours that `ahead`
+    says (4 by default), that of a dispatch has none.
     """
     inputs = state.as_of(due.facility_id, due.as_of)
     if isinstance(inputs, MissingInputs):
         return inputs
     call = state.active_call(due.facility_id, due.as_of, max(due.interval_end, due.as_of))
-    cost = economics.power_cost_usd_mwh(inputs.price.price_usd_mwh, inputs.facility.energy_adder_usd_mwh)
+    facility = inputs.facility
+    cost = economics.power_cost_usd_mwh(inputs.price.price_usd_mwh, facility.energy_adder_usd_mwh)
     hashprice = hashprice_of(inputs, policy)
+    held = {} if before is None else {group.resource_group_id: group for group in before.allocations}
+    follows = before is not None and before.interval_start == due.interval_start
     return AllocationSnapshot(
         event_id=identity.snapshot_event_id(due.decision_id),
         decision_id=due.decision_id,
@@ -50,29 +61,59 @@ def take(
         cause=due.cause,
         interval_start=due.interval_start,
         interval_s=due.interval_s,
-        cap_mw=inputs.facility.cap_mw,
-        pue_ratio=inputs.facility.pue_ratio,
+        cap_mw=facility.cap_mw,
+        pue_ratio=facility.pue_ratio,
         power_cost_usd_mwh=cost,
         grid_value_usd_mwh=economics.grid_value_usd_mwh(cost, None if call is None else call.payment_usd_mwh),
         payment_usd_mwh=0.0 if call is None else call.payment_usd_mwh,
         signal_id=None if call is None else call.signal_id,
         limit_mw=None if call is None else call.limit_mw,
-        groups=[_group(r, hashprice, modes.get(r.resource_group_id)) for r in inputs.resources],
+        groups=[
+            _group(r, hashprice, held.get(r.resource_group_id), due.as_of, is_within_plan=follows and not due.is_plan)
+            for r in inputs.resources
+        ],
         workloads=[_workload(w, due) for w in book.at_facility(due.facility_id, due.as_of)],
+        load_before_mw=None if before is None else before.load_mw,
+        ramp_mw_min=facility.ramp_mw_min,
+        min_load_mw=facility.min_load_mw,
+        block_mw=facility.block_mw,
+        sell_back_limit_mw=facility.sell_back_limit_mw,
+        transformers=[
+            TransformerLimit(transformer_id=t.transformer_id, cap_mw=t.cap_mw)
+            for t in sorted(facility.transformers, key=lambda t: t.transformer_id)
+        ],
+        horizon=list(horizon(state, inputs, due, ahead or HorizonPolicy())) if due.is_plan else [],
+        settlement_point=inputs.facility.settlement_point,
+        lmp_usd_mwh=inputs.price.price_usd_mwh,
+        energy_adder_usd_mwh=inputs.facility.energy_adder_usd_mwh,
+        btc_price_usd=inputs.btc.price_usd,
+        hashprice_usd_ths_day=hashprice,
     )
 
 
-def _group(resource: Resource, hashprice: float, current: PowerMode | None) -> GroupInput:
+def _group(
+    resource: Resource, hashprice: float, held: GroupAllocation | None, at: datetime, *, is_within_plan: bool
+) -> GroupInput:
     is_gpu = resource.kind is ResourceKind.GPU
     per_unit_w = resource.max_power_w - resource.idle_power_w if is_gpu else 0.0
+    since = None if held is None else held.running_since
     return GroupInput(
         resource_group_id=resource.resource_group_id,
         kind=resource.kind,
         units=resource.units,
-        current_mode=None if is_gpu else current,
+        current_mode=None if is_gpu or held is None else held.power_mode,
         idle_power_mw=resource.idle_power_w * resource.units / 1e6,
         unit_power_mw=max(per_unit_w, 0.0) / 1e6,
         modes=[] if is_gpu else _modes(resource, hashprice),
+        transformer_id=resource.transformer_id,
+        start_cost_usd=resource.start_cost_usd,
+        stop_cost_usd=resource.stop_cost_usd,
+        min_up_s=resource.min_up_s,
+        min_down_s=resource.min_down_s,
+        held_s=0 if since is None else max(int((at - since).total_seconds()), 0),
+        planned_mode=held.next_mode if held is not None and is_within_plan else None,
+        hold_until=None if held is None else held.hold_until,
+        island_gpus=resource.island_gpus if is_gpu else 0,
     )
 
 
@@ -100,4 +141,6 @@ def _workload(current: WorkloadTransition, due: Due) -> WorkloadInput:
         preemption_cost_usd=revenue_usd_h * PREEMPTION_LOSS_H,
         remaining_s=current.duration_s - workload.progress_s(current, due.as_of),
         resource_group_id=current.resource_group_id,
+        slack_s=None if current.deadline is None else int((current.deadline - due.interval_start).total_seconds()),
+        sla_penalty_usd=current.sla_penalty_usd,
     )

@@ -51,7 +51,7 @@ def main() -> int:
         behind = datetime.now(UTC) - newest[0][0]
         os.environ["LIVE_SCHEMA_ID"] = str(world.codec.registry.schema_id(topic("telemetry.asic")))
         source = multiprocessing.Process(
-            target=_produce,
+            target=produce_fleet,
             args=(environment["HCP_KAFKA_BOOTSTRAP_SERVERS"], behind, args.rate, stop, sent),
         )
         source.start()
@@ -83,7 +83,7 @@ def main() -> int:
     return 0 if lags[-1] < PROMISED_LAG_S else 1
 
 
-def _produce(kafka: str, behind: timedelta, rate: int, stop: Any, sent: Any) -> None:
+def produce_fleet(kafka: str, behind: timedelta, rate: int, stop: Any, sent: Any) -> None:
     """Produces a fleet that reports every 15 s, spread evenly; what is late is caught up at once.
 
     Event time is `behind` the wall clock, as the simulator's is.

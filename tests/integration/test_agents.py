@@ -39,8 +39,11 @@ def test_prices_and_windows_become_an_evaluation_and_a_decision(world: World) ->
         lambda: [x for x in world.events("economics.profitability") if x.lmp_usd_mwh == 31.0],
         lambda seen: len(seen) >= 1,
     )
-    # 300 kW of IT and 10 % of cooling.
-    assert (evaluations[0].power_cost_usd_mwh, evaluations[0].load_mw) == (41.0, 0.33)
+    # 300 kW of miners, 16 GPUs that never reported at 100 W of standby, and 10 % of cooling.
+    assert [evaluations[0].power_cost_usd_mwh, evaluations[0].load_mw] == pytest.approx([41.0, 0.33176])
+    assert [(f.name, f.rule) for f in evaluations[0].fallbacks] == [
+        ("fleet.windows/tx1-gpu", e.FallbackRule.IDLE_POWER)
+    ]
     assert {r.name for r in evaluations[0].inputs if not r.is_stale} == {
         "fleet.windows/tx1-asic",
         "grid.prices/HB_WEST",

@@ -85,7 +85,7 @@ def value_of(row: dict[str, Any], name: str) -> Any:
 
 
 @pytest.mark.parametrize("mode", [Mode.APPEND, Mode.LEDGER, Mode.LATEST], ids=str)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(rows=[EDGES, dict.fromkeys(VALUES)])
 @example(rows=[dict.fromkeys(VALUES)])
 @given(rows=ROWS)

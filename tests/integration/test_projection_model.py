@@ -187,7 +187,5 @@ def test_any_interleaving_leaves_what_the_model_says(postgres_database: str) -> 
     Machine.dsn = postgres_database
     run_state_machine_as_test(
         Machine,
-        settings=settings(
-            max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=25, stateful_step_count=25, suppress_health_check=list(HealthCheck)),
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from schemas.events import PowerMode
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 ISLAND_GPUS = 8
 """GPUs that NVLink joins in one node (NVIDIA HGX H100 data sheet)."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.archive import Archive
@@ -183,7 +183,6 @@ def test_what_kafka_had_deleted_before_it_was_archived_is_a_gap_of_the_ledger() 
 STEPS = st.lists(st.tuples(st.sampled_from(["claim", "batch", "merge"]), st.integers(1, 9)), max_size=30)
 
 
-@settings(deadline=None)
 @given(STEPS, st.integers(0, 20))
 def test_a_ledger_is_the_same_from_any_checkpoint_on(steps: list[tuple[str, int]], cut: int) -> None:
     ledger = Ledger()
@@ -269,7 +268,6 @@ def a_file(first: int, count: int, date: str = "2026-01-01", columns: str = "c")
     return ArchivedFile(f"f-{first}-{count}", date, first, first + count, count, 100, columns)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 300), st.sampled_from("ab"), st.sampled_from("cd")), max_size=60))
 def test_merging_until_nothing_is_mergeable_leaves_few_small_files(sizes: list[tuple[int, str, str]]) -> None:
     limit, factor = 100, 4

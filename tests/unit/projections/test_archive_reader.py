@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.archive import Archive
@@ -66,7 +66,6 @@ class Written:
 BATCHES = st.lists(st.lists(st.sampled_from([0, 1, 2, None]), min_size=1, max_size=6), max_size=12)
 
 
-@settings(deadline=None)
 @given(BATCHES, st.integers(1, 9), st.integers(1, 30), st.integers(0, 40))
 def test_frames_are_the_log_in_order_whatever_the_files_are(
     batches: list[list[int | None]], window: int, file_rows: int, start: int

@@ -39,7 +39,7 @@ def frame_of(topic: Topic, events: list[Any]) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_events_come_back_as_they_were(topic: Topic, data: st.DataObject) -> None:
     frame = frame_of(topic, data.draw(st.lists(events_of(topic), max_size=4)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.state import AtOffsets, AtTime, Moment, State, StateError
@@ -91,7 +91,6 @@ def logs(draw: st.DrawFn) -> list[Event]:
 CUTS = st.lists(st.integers(0, 50), max_size=4)
 
 
-@settings(deadline=None)
 @given(st.sampled_from([Mode.LATEST, Mode.LEDGER]), logs(), CUTS, st.integers(-1, 10))
 def test_the_state_at_a_time_is_the_fold_of_what_had_happened_by_then(
     mode: Mode, events: list[Event], cuts: list[int], second: int
@@ -100,7 +99,6 @@ def test_the_state_at_a_time_is_the_fold_of_what_had_happened_by_then(
     assert folded(mode, events, cuts, moment) == one_by_one(mode, events, lambda event: event.happened_s <= second)
 
 
-@settings(deadline=None)
 @given(st.sampled_from([Mode.LATEST, Mode.LEDGER]), logs(), CUTS, st.tuples(st.integers(0, 26), st.integers(0, 26)))
 def test_the_state_at_offsets_is_the_fold_of_the_log_before_them(
     mode: Mode, events: list[Event], cuts: list[int], limits: tuple[int, int]

@@ -1,6 +1,7 @@
 """Builders of snapshots, and an oracle that knows nothing of the solver: it tries everything."""
 
 import itertools
+import random
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -172,4 +173,52 @@ def snapshots(draw: st.DrawFn) -> e.AllocationSnapshot:
         signal_id="dr-1" if called else None,
         limit_mw=draw(mw) if called else None,
         payment_usd_mwh=draw(usd) if called else 0.0,
+    )
+
+
+# Watts and TH/s of ECO, NORMAL and TURBO of five generations of miners, 15 to 35 J/TH.
+MINERS = (
+    ((2600, 210), (3645, 270), (4600, 315)),
+    ((2400, 180), (3500, 234), (4300, 270)),
+    ((2200, 140), (3250, 190), (4000, 215)),
+    ((2300, 95), (3400, 140), (4200, 155)),
+    ((2200, 85), (3250, 110), (3900, 125)),
+)
+
+
+def site(draw: random.Random, groups: int = 40, jobs: int = 60, gpu_groups: int = 1) -> e.AllocationSnapshot:
+    """A site as it might be: its cap from a third of its miners' load to a little over it, a grid call in three of ten.
+
+    Half of the workloads run, where there is room; those that wait want a third more GPUs than there are, or more.
+    """
+    running_modes = (e.PowerMode.ECO, e.PowerMode.NORMAL, e.PowerMode.TURBO)
+    hashprice = 0.05 * draw.uniform(0.8, 1.3)
+    parts: list[e.GroupInput | e.WorkloadInput] = []
+    most_mw = 0.0
+    for n in range(groups):
+        miner, units = draw.choice(MINERS), draw.randrange(200, 4000)
+        points = zip(running_modes, miner, strict=True)
+        options = tuple((mode, w * units / 1e6, ths * hashprice / 24 * units) for mode, (w, ths) in points)
+        parts.append(replace(asic(f"m{n:02}", options), idle_power_mw=15 * units / 1e6))
+        most_mw += miner[2][0] * units / 1e6
+    free = [8 * draw.randrange(jobs // 3, jobs) // gpu_groups for _ in range(gpu_groups)]
+    parts.extend(gpu(f"g{n}", units, 0.0006) for n, units in enumerate(free))
+    for n in range(jobs):
+        size, usd_gpu_h = draw.choice([1, 2, 4, 8, 8, 8, 16, 16, 32, 64]), draw.choice([1.9, 2.2, 2.5, 2.5, 3.1])
+        home = draw.randrange(gpu_groups)
+        if draw.random() < 0.5 and free[home] >= size:
+            free[home] -= size
+            parts.append(running(f"w{n:02}", f"g{home}", size, size * usd_gpu_h, size * usd_gpu_h / 4))
+        else:
+            parts.append(job(f"w{n:02}", size, size * usd_gpu_h, priority=draw.randrange(4)))
+    cap_mw = round(most_mw * 1.2 * draw.uniform(0.3, 1.05), 3)
+    called = draw.random() < 0.3
+    return snapshot(
+        *parts,
+        cap_mw=cap_mw,
+        pue_ratio=1.13,
+        power_cost_usd_mwh=draw.uniform(10, 90),
+        signal_id="dr-1" if called else None,
+        limit_mw=cap_mw * draw.uniform(0.2, 0.9) if called else None,
+        payment_usd_mwh=20.0 if called else 0.0,
     )

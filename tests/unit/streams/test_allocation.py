@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schemas import events as e
 from streams.domain import choice
 from streams.domain.allocation import modes_of, solve
+from streams.domain.merit_order import merit_order
 from tests.unit.streams.allocation_case import (
     asic,
     best_by_trying_everything,
@@ -73,7 +74,7 @@ def test_best_use_per_megawatt_is_not_always_the_best_use_of_the_cap() -> None:
     large = asic("large", ((e.PowerMode.NORMAL, 1.0, 100.0),))
     case = snapshot(small, large, cap_mw=1.0)
     found = choice.choices(case)
-    assert choice.worth(found, choice.merit_order(found)) == 36_000_000
+    assert choice.worth(found, merit_order(found)) == 36_000_000
     assert solve(case).objective_usd_h == 50.0
 
 
@@ -140,7 +141,7 @@ def test_facility_without_groups_has_an_empty_decision() -> None:
     assert (decision.allocations, decision.objective_usd_h, decision.load_mw) == ([], 0.0, 0.0)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(snapshots())
 def test_decision_is_the_best_of_all_feasible_ones(case: e.AllocationSnapshot) -> None:
     decision = solve(case)
@@ -151,23 +152,23 @@ def test_decision_is_the_best_of_all_feasible_ones(case: e.AllocationSnapshot) -
     assert decision.bound_usd_h >= decision.objective_usd_h
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(snapshots())
 def test_solving_a_snapshot_again_gives_the_same_decision(case: e.AllocationSnapshot) -> None:
     assert repr(solve(case)) == repr(solve(case))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(snapshots())
 def test_decision_is_feasible_and_never_worse_than_merit_order(case: e.AllocationSnapshot) -> None:
     found = choice.choices(case)
-    rule = choice.merit_order(found)
+    rule = merit_order(found)
     assert choice.extra_w(found, rule) <= found.cap_extra_w
     assert objective(case, rule.modes, rule.places) is not None
     assert solve(case).objective_usd_h >= choice.worth(found, rule) / choice.MONEY_PER_USD + found.constant_usd_h
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(snapshots(), st.integers(1, 16))
 def test_more_cap_never_lowers_the_margin(case: e.AllocationSnapshot, eighths: int) -> None:
     wider = replace(case, cap_mw=case.cap_mw + eighths / 8)
@@ -175,14 +176,14 @@ def test_more_cap_never_lowers_the_margin(case: e.AllocationSnapshot, eighths: i
     assert solve(wider).objective_usd_h >= solve(case).objective_usd_h - CENT
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(snapshots(), st.integers(1, 200))
 def test_higher_power_price_never_raises_the_load(case: e.AllocationSnapshot, quarters: int) -> None:
     dearer = replace(case, power_cost_usd_mwh=case.power_cost_usd_mwh + quarters / 4)
     assert solve(dearer).load_mw <= solve(case).load_mw + 1e-5
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(snapshots())
 def test_twice_the_money_is_the_same_choice(case: e.AllocationSnapshot) -> None:
     groups = [replace(g, modes=[replace(m, revenue_usd_h=m.revenue_usd_h * 2) for m in g.modes]) for g in case.groups]

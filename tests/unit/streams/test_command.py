@@ -17,12 +17,12 @@ ECONOMICS = EconomicsPolicy(pool_fee_ratio=0.0)
 
 
 def snapshot(
-    state: MarketState, book: WorkloadBook, modes: dict[str, e.PowerMode] | None = None
+    state: MarketState, book: WorkloadBook, before: e.AllocationDecision | None = None
 ) -> e.AllocationSnapshot:
     """The snapshot of the first decision of Texas-1."""
     due = next_due(state, "Texas-1", None, POLICY)
     assert due is not None
-    found = take(state, book, modes or {}, due, ECONOMICS)
+    found = take(state, book, before, due, ECONOMICS)
     assert isinstance(found, e.AllocationSnapshot)
     return found
 
@@ -50,7 +50,7 @@ def test_snapshot_has_the_running_workloads_rest_and_price() -> None:
     assert first is not None
     due = next_due(state, "Texas-1", advanced(None, first), POLICY)
     assert due is not None
-    taken = take(state, book(running), {}, due, ECONOMICS)
+    taken = take(state, book(running), None, due, ECONOMICS)
     assert isinstance(taken, e.AllocationSnapshot)
     # Running from 100 s, decided at 400 s; 8 GPUs at 2.50 USD, a quarter of an hour of it is what stopping costs.
     assert taken.workloads == [
@@ -89,7 +89,7 @@ def test_only_changes_are_commanded() -> None:
         "tx1-gpu",
         decision.decision_id,
     )
-    again = snapshot(known(), book(step), {"tx1-asic": e.PowerMode.TURBO})
+    again = snapshot(known(), book(step), decision)
     assert command.commands(again, solve(again)) == ()
     assert command.steps(again, solve(again), book(step)) == ()
 
@@ -126,9 +126,10 @@ def test_cancelled_workload_is_stopped_where_it_ran() -> None:
 
 def test_recovered_progress_asks_for_the_same_next_decision() -> None:
     state = known(a.signal(100), a.price(300), a.price(600), a.signal(700, status=e.SignalStatus.ENDED))
-    progress, decisions, dues = None, [], []
+    progress, dues = None, []
+    decisions: list[e.AllocationDecision] = []
     while (due := next_due(state, "Texas-1", progress, POLICY)) is not None:
-        taken = take(state, book(), {}, due, ECONOMICS)
+        taken = take(state, book(), decisions[-1] if decisions else None, due, ECONOMICS)
         assert isinstance(taken, e.AllocationSnapshot)
         decisions.append(solve(taken))
         dues.append(due)

@@ -1,7 +1,7 @@
 """When decisions are due, and by what."""
 
 from streams.domain import dispatch
-from streams.domain.dispatch import DispatchPolicy, Due, Progress
+from streams.domain.dispatch import DispatchPolicy, Due, Progress, Trigger
 from streams.domain.market_state import MarketState
 from tests import streams_event as a
 from tests.unit.streams.test_market_state import known
@@ -18,6 +18,23 @@ def all_due(state: MarketState, progress: Progress | None = None) -> list[Due]:
     return found
 
 
+def plans(state: MarketState) -> list[Due]:
+    """The plans among them."""
+    return [due for due in all_due(state) if due.is_plan]
+
+
+def test_tick_within_a_planned_interval_is_dispatched_once() -> None:
+    due = all_due(known(a.tick(20), a.gpu_tick(40), a.price(60), a.tick(310), a.price(330)))
+    assert [(d.as_of, d.trigger, d.interval_start) for d in due[1:]] == [
+        (a.at(20), Trigger.TICK, a.at(0)),
+        (a.at(40), Trigger.TICK, a.at(0)),
+        (a.at(60), Trigger.TICK, a.at(0)),
+        # The tick at 310 s belongs to an interval that has no plan yet: its plan sees it.
+        (a.at(330), Trigger.INTERVAL, a.at(300)),
+    ]
+    assert due[1].cause == "BTC-USD at 100000.00 USD"
+
+
 def test_nothing_is_due_before_all_inputs_came() -> None:
     state = MarketState()
     for event in (a.facility(), a.miners(), a.tick(), a.price(), a.price(300)):
@@ -26,12 +43,12 @@ def test_nothing_is_due_before_all_inputs_came() -> None:
 
 
 def test_first_decision_falls_where_the_inputs_are_complete() -> None:
-    (due,) = all_due(known(a.tick(20)))
-    assert (due.interval_start, due.as_of, due.is_regular) == (a.at(0), a.at(0), True)
+    (due,) = plans(known(a.tick(20)))
+    assert (due.interval_start, due.as_of, due.trigger) == (a.at(0), a.at(0), Trigger.INTERVAL)
 
 
 def test_each_interval_is_decided_once_by_its_first_price() -> None:
-    due = all_due(known(a.price(300), a.price(360), a.price(600)))
+    due = plans(known(a.price(300), a.price(360), a.price(600)))
     assert [(d.interval_start, d.cause_event_id) for d in due[1:]] == [
         (a.at(300), a.price(300).event_id),
         (a.at(600), a.price(600).event_id),
@@ -39,7 +56,7 @@ def test_each_interval_is_decided_once_by_its_first_price() -> None:
 
 
 def test_interval_without_a_price_is_decided_by_a_tick_after_the_wait() -> None:
-    due = all_due(known(a.tick(310), a.tick(330), a.tick(340)))
+    due = plans(known(a.tick(310), a.tick(330), a.tick(340)))
     assert [(d.interval_start, d.as_of) for d in due[1:]] == [(a.at(300), a.at(330))]
     assert due[1].cause == "BTC-USD at 100000.00 USD; no new grid price for 30 s"
 
@@ -52,9 +69,9 @@ def test_decision_id_of_an_interval_does_not_depend_on_its_cause() -> None:
 
 def test_signal_is_decided_at_once_between_intervals() -> None:
     due = all_due(known(a.signal(100), a.price(300)))
-    assert [(d.as_of, d.is_regular, d.interval_start) for d in due[1:]] == [
-        (a.at(100), False, a.at(0)),
-        (a.at(300), True, a.at(300)),
+    assert [(d.as_of, d.trigger, d.interval_start) for d in due[1:]] == [
+        (a.at(100), Trigger.SIGNAL, a.at(0)),
+        (a.at(300), Trigger.INTERVAL, a.at(300)),
     ]
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import GridMarket, SignalStatus
+from schemas.events import SignalStatus
 from streams.domain.market_state import FacilityInputs, MarketState, MissingInputs
 from tests import streams_event as a
 
@@ -58,8 +58,33 @@ def test_stale_input_is_flagged_and_kept() -> None:
     }
 
 
-def test_day_ahead_price_is_no_input() -> None:
-    assert known().add(a.price(5, market=GridMarket.DAY_AHEAD)) is None
+def test_day_ahead_price_does_not_take_the_place_of_a_real_time_price() -> None:
+    state = known(a.day_ahead(0, 99.0, published=5))
+    found = state.as_of("Texas-1", a.at(60))
+    assert isinstance(found, FacilityInputs)
+    assert found.price == a.price()
+
+
+def test_day_ahead_price_is_that_of_the_hour_which_holds_the_moment() -> None:
+    state = known(a.day_ahead(0, 40.0), a.day_ahead(1, 50.0), a.day_ahead(3, 70.0))
+    asked = (0, 3599, 3600, 7200, 10_800)
+    found = [state.day_ahead("HB_WEST", a.at(seconds), at=a.at(0)) for seconds in asked]
+    assert [None if p is None else p.price_usd_mwh for p in found] == [40.0, 40.0, 50.0, None, 70.0]
+    assert state.day_ahead("HB_NORTH", a.at(0), at=a.at(0)) is None
+
+
+def test_day_ahead_price_is_unknown_before_it_is_published_and_a_correction_holds_from_then_on() -> None:
+    state = known(a.day_ahead(1, 44.0, published=600), a.day_ahead(1, 40.0, published=0))
+    found = [state.day_ahead("HB_WEST", a.at(3600), at=a.at(seconds)) for seconds in (-1, 0, 599, 600)]
+    assert [None if p is None else p.price_usd_mwh for p in found] == [None, 40.0, 40.0, 44.0]
+
+
+def test_day_ahead_price_is_kept_until_its_hour_is_over() -> None:
+    state = known(a.day_ahead(0), a.day_ahead(1))
+    assert state.add(a.day_ahead(1)) is None
+    assert a.day_ahead(0).event_id not in state.forget_before(a.at(3599))
+    assert a.day_ahead(0).event_id in state.forget_before(a.at(3600))
+    assert state.day_ahead("HB_WEST", a.at(3600), at=a.at(3600)) == a.day_ahead(1)
 
 
 def test_call_that_begins_within_the_interval_is_active() -> None:

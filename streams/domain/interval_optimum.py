@@ -1,0 +1,83 @@
+"""The exact optimum of one interval's choices, given what the plan made last has next, and the worth of its limits.
+
+`streams.domain.knapsack` finds it for cap, call and GPUs. Where its answer also keeps the transformers and is short of
+no floor, it is the optimum of the whole; else, and where the search would take too long, CP-SAT has all of it. Both
+count in integers and work by work done, never by time, so the same snapshot gives the same bytes.
+"""
+
+from schemas.events import AllocationSnapshot, BindingLimit, GivenUpRule
+from streams.domain import cp_sat, knapsack
+from streams.domain.choice import MONEY_PER_USD, Choices, Selection, excess_w, extra_w, keeps_transformers, worth
+from streams.domain.dual import Dual, dual, interval
+from streams.domain.merit_order import merit_order
+from streams.domain.outcome import Outcome
+
+
+def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
+    """Returns the optimum of the choices of a snapshot. Deterministic."""
+    best = knapsack.optimum(found)
+    if best is not None and _is_whole(found, best.selection):
+        selection, status, bound = best.selection, "OPTIMAL", float(best.worth)
+        solver, prices = knapsack.NAME, best.prices
+    else:
+        selection, status, bound = cp_sat.best(found, merit_order(found))
+        solver, prices = cp_sat.name(), dual(interval(found, merged=True))
+    return Outcome(
+        selection=selection,
+        objective_usd_h=worth(found, selection) / MONEY_PER_USD + found.constant_usd_h,
+        bound_usd_h=bound / MONEY_PER_USD + found.constant_usd_h,
+        status=status,
+        solver=solver,
+        next_modes={},
+        horizon=(),
+        binding_limits=tuple(binding_limits(snapshot, found, prices)),
+        given_up=tuple(_given_up(snapshot, found, selection)),
+    )
+
+
+def binding_limits(snapshot: AllocationSnapshot, found: Choices, prices: Dual) -> list[BindingLimit]:
+    """What limits a decision and the worth of one more MW or GPU, USD an hour, by rule and subject.
+
+    They are the prices of the linear relaxation (Dantzig, "Linear Programming and Extensions", 1963, on duals): what a
+    small change is worth on average, not what the next whole mode or workload is worth. What a call pays for the cap
+    itself is not in them.
+    """
+    # Money units for a W and USD for a MW are the same number.
+    is_called = found.limit_extra_w is not None and found.limit_extra_w < found.cap_extra_w
+    call = min(prices.watt, found.penalty_per_w) if is_called else 0.0
+    gpu = prices.gpu if len(prices.gpu) == len(found.gpus) else prices.gpu * len(found.gpus)
+    rows = [("GPUs", group, "GPU", price / MONEY_PER_USD) for group, price in zip(found.gpus, gpu, strict=True)]
+    rows += [
+        ("facility cap", snapshot.facility_id, "MW", prices.watt - call),
+        ("grid call", snapshot.signal_id or "", "MW", call),
+    ]
+    return [
+        BindingLimit(rule=rule, subject=subject, interval=0, unit=unit, usd_h=usd_h)
+        for rule, subject, unit, usd_h in rows
+        if usd_h > 0
+    ]
+
+
+def _is_whole(found: Choices, selection: Selection) -> bool:
+    load_w = extra_w(found, selection)
+    return keeps_transformers(found, selection) and all(load_w >= floor.extra_w for floor in found.floors)
+
+
+def _given_up(snapshot: AllocationSnapshot, found: Choices, selection: Selection) -> list[GivenUpRule]:
+    hours = snapshot.interval_s / 3600
+    over = excess_w(found, extra_w(found, selection))
+    short = [(floor.rule, floor.extra_w - extra_w(found, selection), floor.penalty_per_w) for floor in found.floors]
+    rows = [("grid call", snapshot.signal_id or "", over, found.penalty_per_w)]
+    rows += [(rule, snapshot.facility_id, watts, price) for rule, watts, price in short if rule != "sell-back limit"]
+    return [
+        GivenUpRule(
+            rule=rule,
+            subject=subject,
+            interval=0,
+            amount=watts / 1e6,
+            unit="MW",
+            penalty_usd=watts * price / MONEY_PER_USD * hours,
+        )
+        for rule, subject, watts, price in rows
+        if watts > 0
+    ]

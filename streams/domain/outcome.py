@@ -1,0 +1,24 @@
+"""What was found best for a snapshot, by a plan or for the interval alone: a decision before its reasons are told."""
+
+from dataclasses import dataclass
+
+from schemas.events import BindingLimit, GivenUpRule, PlannedInterval, PowerMode
+from streams.domain.choice import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The selection of the decided interval, and what a plan has ahead.
+
+    Money is USD an hour: the mean over the horizon of a plan, that of the interval where it was decided alone.
+    """
+
+    selection: Selection
+    objective_usd_h: float
+    bound_usd_h: float
+    status: str
+    solver: str
+    next_modes: dict[str, PowerMode]
+    horizon: tuple[PlannedInterval, ...]
+    binding_limits: tuple[BindingLimit, ...]
+    given_up: tuple[GivenUpRule, ...]

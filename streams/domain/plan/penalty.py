@@ -1,0 +1,37 @@
+"""The order in which rules are given up where not all can be kept, as penalties: a plan always exists.
+
+A rule higher up in `ORDER` goes first. Each penalty is far over what any use of power earns (an H100 at 10 USD an hour
+earns 12,000 USD/MWh) except the first, a missed deadline, which costs what the contract says: that is a decision of
+business and not a last resort. What is physical (units in service, maintenance) is never given up.
+"""
+
+from enum import StrEnum
+
+
+class Rule(StrEnum):
+    """A rule of a plan, by the name that a decision shows."""
+
+    DEADLINE = "deadline"
+    MINIMUM_LOAD = "minimum load"
+    RAMP = "ramp"
+    MINIMUM_RUN = "minimum run"
+    MINIMUM_REST = "minimum rest"
+    GRID_LIMIT = "grid limit"
+    TRANSFORMER_CAP = "transformer cap"
+    FACILITY_CAP = "facility cap"
+    GPU_UNITS = "GPUs in service"
+
+
+PENALTY_USD_MWH = {
+    Rule.MINIMUM_LOAD: 20_000.0,
+    Rule.RAMP: 35_000.0,
+    Rule.MINIMUM_RUN: 50_000.0,
+    Rule.MINIMUM_REST: 50_000.0,
+    Rule.GRID_LIMIT: 100_000.0,
+    Rule.TRANSFORMER_CAP: 500_000.0,
+    Rule.FACILITY_CAP: 1_000_000.0,
+}
+"""Of each MWh over or under. Of an interval too few run or rested: of the energy that the group takes at full power."""
+
+ORDER = (Rule.DEADLINE, *PENALTY_USD_MWH)
+"""First given up first."""

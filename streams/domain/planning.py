@@ -1,0 +1,189 @@
+"""The plan of a facility: its snapshot as a planning problem, and what the plan says in the terms of a decision."""
+
+import math
+
+import numpy as np
+
+from schemas.events import (
+    AllocationSnapshot,
+    BindingLimit,
+    GivenUpRule,
+    GroupInput,
+    PlannedInterval,
+    ResourceKind,
+    WorkloadInput,
+)
+from streams.domain.choice import Selection
+from streams.domain.outcome import Outcome
+from streams.domain.plan.problem import (
+    AsicGroup,
+    Floats,
+    GpuGroup,
+    Job,
+    Mode,
+    Plan,
+    PlanProblem,
+    Site,
+    Transformer,
+)
+from streams.domain.plan.solve import solve_plan
+from streams.domain.workload import ON_GPUS
+
+
+def planned(snapshot: AllocationSnapshot) -> Outcome:
+    """Plans the horizon of a snapshot. Deterministic; always gives a plan."""
+    problem = problem_of(snapshot)
+    plan = solve_plan(problem)
+    hours = problem.intervals * problem.interval_s / 3600
+    names = {group.group_id: tuple(mode.name for mode in group.modes) for group in problem.asic_groups}
+    following = min(1, problem.intervals - 1)
+    return Outcome(
+        selection=Selection(
+            modes={group: names[group][modes[0]] for group, modes in plan.modes.items()},
+            places={job: place.group_id for job, place in plan.placements.items() if place.start == 0 < place.stop},
+        ),
+        next_modes={group: names[group][modes[following]] for group, modes in plan.modes.items()},
+        objective_usd_h=plan.objective_usd / hours,
+        bound_usd_h=plan.bound_usd / hours,
+        status=plan.status,
+        solver=plan.solver,
+        horizon=_horizon(snapshot, problem, plan),
+        binding_limits=tuple(
+            BindingLimit(
+                rule=price.rule,
+                subject=price.subject,
+                interval=price.interval,
+                unit="GPU" if price.subject in _gpu_ids(problem) else "MW",
+                usd_h=price.usd_h,
+            )
+            for price in plan.shadow_prices
+        ),
+        given_up=tuple(
+            GivenUpRule(
+                rule=found.rule,
+                subject=found.subject,
+                interval=found.interval,
+                amount=found.amount,
+                unit=found.unit,
+                penalty_usd=found.penalty_usd,
+            )
+            for found in plan.given_up
+        ),
+    )
+
+
+def problem_of(snapshot: AllocationSnapshot) -> PlanProblem:
+    """Returns the planning problem of a snapshot with a horizon."""
+    count = len(snapshot.horizon)
+    asics = tuple(_asic_group(snapshot, group) for group in snapshot.groups if group.kind is ResourceKind.ASIC)
+    gpus = tuple(_gpu_group(snapshot, group) for group in snapshot.groups if group.kind is ResourceKind.GPU)
+    jobs = tuple(_job(snapshot, workload, gpus) for workload in snapshot.workloads)
+    return PlanProblem(
+        interval_s=snapshot.interval_s,
+        intervals=count,
+        sites=(_site(snapshot),),
+        asic_groups=asics,
+        gpu_groups=gpus,
+        jobs=tuple(job for job in jobs if job.groups),
+    )
+
+
+def _site(snapshot: AllocationSnapshot) -> Site:
+    count = len(snapshot.horizon)
+    ramp = snapshot.ramp_mw_min * snapshot.interval_s / 60
+    return Site(
+        facility_id=snapshot.facility_id,
+        cap_mw=_constant(snapshot.cap_mw, count),
+        cost_usd_mwh=np.array([[entry.power_cost_usd_mwh for entry in snapshot.horizon]]),
+        probability=np.ones(1),
+        limit_mw=np.array([math.inf if e.limit_mw is None else e.limit_mw for e in snapshot.horizon]),
+        payment_usd_mwh=np.array([entry.payment_usd_mwh for entry in snapshot.horizon]),
+        block_mw=_constant(snapshot.block_mw, count),
+        sell_back_mw=snapshot.sell_back_limit_mw if snapshot.block_mw > 0 else math.inf,
+        ramp_mw=ramp if ramp > 0 else math.inf,
+        load_before_mw=snapshot.load_before_mw,
+        min_load_mw=snapshot.min_load_mw,
+        transformers=tuple(
+            Transformer(limit.transformer_id, _constant(limit.cap_mw, count)) for limit in snapshot.transformers
+        ),
+    )
+
+
+def _asic_group(snapshot: AllocationSnapshot, group: GroupInput) -> AsicGroup:
+    off, *running = group.modes
+    modes = (off, *sorted(running, key=lambda option: (option.power_mw, option.mode)))
+    before = next((n for n, option in enumerate(modes) if option.mode is group.current_mode), 0)
+    return AsicGroup(
+        group_id=group.resource_group_id,
+        facility_id=snapshot.facility_id,
+        modes=tuple(
+            Mode(o.mode, max(o.power_mw, group.idle_power_mw) * snapshot.pue_ratio, o.revenue_usd_h) for o in modes
+        ),
+        mode_before=before,
+        # Before its first command a group may do anything at once.
+        held=len(snapshot.horizon) if group.current_mode is None else round(group.held_s / snapshot.interval_s),
+        start_cost_usd=0.0 if group.current_mode is None else group.start_cost_usd,
+        stop_cost_usd=group.stop_cost_usd,
+        change_cost_usd=0.0,
+        min_up=math.ceil(group.min_up_s / snapshot.interval_s),
+        min_down=math.ceil(group.min_down_s / snapshot.interval_s),
+        available=np.ones(len(snapshot.horizon), dtype=np.bool_),
+        transformer_id=group.transformer_id,
+    )
+
+
+def _gpu_group(snapshot: AllocationSnapshot, group: GroupInput) -> GpuGroup:
+    return GpuGroup(
+        group_id=group.resource_group_id,
+        facility_id=snapshot.facility_id,
+        units=np.full(len(snapshot.horizon), group.units, dtype=np.int64),
+        idle_power_mw=group.idle_power_mw * snapshot.pue_ratio,
+        unit_power_mw=group.unit_power_mw * snapshot.pue_ratio,
+        island_gpus=max(group.island_gpus, 1),
+        transformer_id=group.transformer_id,
+    )
+
+
+def _job(snapshot: AllocationSnapshot, workload: WorkloadInput, gpus: tuple[GpuGroup, ...]) -> Job:
+    runs = workload.state in ON_GPUS
+    homes = tuple(
+        group.group_id
+        for group in gpus
+        if workload.gpus <= group.units[0] and (not runs or group.group_id == workload.resource_group_id)
+    )
+    return Job(
+        job_id=workload.workload_id,
+        gpus=workload.gpus,
+        # One that has run for longer than it said is still on its GPUs: it ends when its scheduler says so.
+        intervals=max(math.ceil(workload.remaining_s / snapshot.interval_s), 1),
+        revenue_usd_h=workload.revenue_usd_h,
+        priority=workload.priority,
+        groups=homes,
+        running_on=workload.resource_group_id if runs else None,
+        preemption_cost_usd=workload.preemption_cost_usd,
+        deadline=None if workload.slack_s is None else max(workload.slack_s, 0) // snapshot.interval_s,
+        sla_penalty_usd=workload.sla_penalty_usd,
+    )
+
+
+def _horizon(snapshot: AllocationSnapshot, problem: PlanProblem, plan: Plan) -> tuple[PlannedInterval, ...]:
+    mining = np.zeros(problem.intervals)
+    for asic in problem.asic_groups:
+        mining += np.array([mode.power_mw for mode in asic.modes])[plan.modes[asic.group_id]]
+    units = {group.group_id: group.unit_power_mw for group in problem.gpu_groups}
+    gpu = _constant(sum(group.idle_power_mw for group in problem.gpu_groups), problem.intervals)
+    sizes = {job.job_id: job.gpus for job in problem.jobs}
+    for name, place in sorted(plan.placements.items()):
+        gpu[place.start : place.stop] += sizes[name] * units[place.group_id]
+    return tuple(
+        PlannedInterval(power_cost_usd_mwh=entry.power_cost_usd_mwh, mining_mw=float(mw), gpu_mw=float(gpu_mw))
+        for entry, mw, gpu_mw in zip(snapshot.horizon, mining, gpu, strict=True)
+    )
+
+
+def _gpu_ids(problem: PlanProblem) -> frozenset[str]:
+    return frozenset(group.group_id for group in problem.gpu_groups)
+
+
+def _constant(value: float, count: int) -> Floats:
+    return np.full(count, value, dtype=np.float64)

@@ -1,0 +1,81 @@
+"""`hcp explain` and `hcp whatif` on the log of the system at work."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from projections.table import Database
+from tests.agents_world import ROOT
+from tests.demo_world import DemoWorld
+
+pytestmark = pytest.mark.integration
+LIMIT_S = 120.0
+
+
+def hcp(world: DemoWorld, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hcp", *arguments],
+        env={**os.environ, **world.environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def decision(demo: DemoWorld) -> str:
+    """Id of a decision of Texas-1 by which miners run."""
+    rows = demo.await_rows(
+        Database.POSTGRES,
+        "SELECT decision_id FROM allocations WHERE facility_id = 'Texas-1' AND mining_mw > 0.1 LIMIT 1",
+        lambda rows: len(rows) == 1,
+    )
+    return str(rows[0][0])
+
+
+def test_explain_shows_what_would_have_flipped_a_decision(demo: DemoWorld, decision: str) -> None:
+    found = hcp(demo, "explain", decision)
+    assert found.returncode == 0, found.stderr
+    assert "the same, bit for bit" in found.stderr
+    shown = " ".join(found.stdout.split())
+    assert "by hcp knapsack 1" in shown
+    assert re.search(r"OFF at \d+\.\d\d", shown) or re.search(r"(ECO|NORMAL|TURBO) at \d+\.\d\d", shown), shown
+    assert re.search(r"OFF \d+\.\d\d", shown), shown
+
+
+def test_explain_all_finds_every_decision_the_same(demo: DemoWorld) -> None:
+    found = hcp(demo, "explain", "--all")
+    assert found.returncode == 0, found.stderr
+    counts = re.match(r"(\d+) of (\d+) decisions the same, bit for bit", found.stdout)
+    assert counts is not None, found.stdout
+    assert int(counts[1]) == int(counts[2]) >= 9
+
+
+def test_whatif_shows_what_a_price_spike_would_have_changed(demo: DemoWorld, decision: str) -> None:
+    found = hcp(demo, "whatif", decision, "--set", "grid.lmp.HB_WEST=4000", "--set", "facility.Texas-1.cap_mw=0.1")
+    assert found.returncode == 0, found.stderr
+    rows = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in found.stdout.splitlines()]
+    modes = [row for row in rows if len(row) == 4 and row[1] == "mode"]
+    assert modes
+    assert all(row[3] == "OFF" for row in modes), found.stdout
+    assert any(row[:2] == ["Texas-1", "margin USD/h"] for row in rows), found.stdout
+
+
+def test_whatif_without_changes_lists_what_can_be_set(demo: DemoWorld, decision: str) -> None:
+    found = hcp(demo, "whatif", decision)
+    assert found.returncode == 0, found.stderr
+    assert {"grid.lmp.HB_WEST", "facility.Texas-1.cap_mw", "market.BTC-USD"} <= set(found.stdout.split())
+
+
+def test_whatif_of_an_unknown_path_is_refused_in_one_line(demo: DemoWorld, decision: str) -> None:
+    found = hcp(demo, "whatif", decision, "--set", "grid.lmp.MARS=1")
+    assert found.returncode == 1
+    assert found.stderr.startswith(
+        "error: this decision has no grid.lmp.MARS; what can be set: facility.Texas-1.cap_mw"
+    )
+    assert len(found.stderr.strip().splitlines()) == 1

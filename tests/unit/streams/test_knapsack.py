@@ -1,0 +1,163 @@
+"""The knapsack search against CP-SAT and against trying everything, its limit, and the prices of what is scarce."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import events as e
+from streams.domain import cp_sat, knapsack
+from streams.domain.allocation import solve
+from streams.domain.choice import MONEY_PER_USD, Choices, choices, extra_w, worth
+from streams.domain.dual import dual, interval
+from streams.domain.merit_order import merit_order
+from tests.unit.streams.allocation_case import asic, gpu, job, running, site, snapshot, snapshots
+
+
+def assert_keeps_the_limits(found: Choices, best: knapsack.Optimum) -> None:
+    used = dict.fromkeys(found.gpus, 0)
+    for place in found.places:
+        if best.selection.places.get(place.workload.workload_id) == place.group:
+            used[place.group] += place.workload.gpus
+    assert set(best.selection.modes) == set(found.modes)
+    assert extra_w(found, best.selection) <= found.cap_extra_w
+    assert all(used[group] <= units for group, units in found.gpus.items())
+    assert worth(found, best.selection) == best.worth
+
+
+@settings(max_examples=100, deadline=None)
+@given(snapshots())
+def test_optimum_is_that_of_the_general_solver(case: e.AllocationSnapshot) -> None:
+    found = choices(case)
+    best = knapsack.optimum(found)
+    selection, status, _ = cp_sat.best(found, merit_order(found))
+    assert best is not None
+    assert_keeps_the_limits(found, best)
+    assert (status, worth(found, selection)) == ("OPTIMAL", best.worth)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_optimum_of_a_whole_site_is_that_of_the_general_solver(seed: int) -> None:
+    found = choices(site(random.Random(seed), groups=12, jobs=30, gpu_groups=1 + seed % 2))
+    best = knapsack.optimum(found)
+    selection, status, _ = cp_sat.best(found, merit_order(found))
+    assert best is not None
+    assert_keeps_the_limits(found, best)
+    assert (status, worth(found, selection)) == ("OPTIMAL", best.worth)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bound_of_the_prices_is_never_below_the_optimum(seed: int) -> None:
+    found = choices(site(random.Random(seed), groups=10, jobs=20, gpu_groups=1 + seed % 3))
+    best = knapsack.optimum(found)
+    assert best is not None
+    for merged in (True, False):
+        assert dual(interval(found, merged=merged)).bound >= best.worth - 1
+
+
+def test_workloads_that_fit_the_gpus_together_but_no_group_are_searched_group_by_group() -> None:
+    # 9 GPUs for 3 workloads of 3: as one pool all of them run, but groups of 4 and 5 hold one each.
+    found = choices(snapshot(gpu("g1", 4), gpu("g2", 5), job("a", 3), job("b", 3, 11.0), job("c", 3, 12.0)))
+    best = knapsack.optimum(found)
+    assert best is not None
+    assert sorted(best.selection.places) == ["b", "c"]
+    assert_keeps_the_limits(found, best)
+
+
+def test_large_workload_finds_room_beside_small_ones() -> None:
+    # 4 + 4 GPUs for 4, 2 and 2: the small ones have to share a group.
+    found = choices(snapshot(gpu("g1", 4), gpu("g2", 4), job("a", 2), job("b", 2), job("c", 4)))
+    best = knapsack.optimum(found)
+    assert best is not None
+    assert sorted(best.selection.places) == ["a", "b", "c"]
+
+
+def test_broken_call_is_worth_its_penalty_where_stopping_costs_more() -> None:
+    # Stopping it costs 1,000 USD in 5 minutes, 12,000 USD/h; 4 kW over the limit cost 400.
+    found = choices(snapshot(gpu(), running("w1", "g1", cost_usd=1000.0), signal_id="dr-1", limit_mw=0.0))
+    best = knapsack.optimum(found)
+    assert best is not None
+    assert best.selection.places == {"w1": "g1"}
+    # 10 - 0.2 of energy + 12,000 of preemption avoided - 400.
+    assert best.worth == 11_609_800_000
+
+
+def test_one_megawatt_more_of_a_broken_call_is_worth_the_penalty() -> None:
+    kept = running("w1", "g1", cost_usd=1000.0)
+    decision = solve(snapshot(asic(), gpu(), kept, power_cost_usd_mwh=30.0, signal_id="dr-1", limit_mw=0.0))
+    assert [(limit.rule, limit.usd_h) for limit in decision.binding_limits] == [("grid call", 100_000.0)]
+
+
+def test_beyond_its_limit_the_general_solver_decides_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = site(random.Random(1), groups=8, jobs=12, gpu_groups=1)
+    ours = solve(case)
+    assert ours.solver == knapsack.NAME
+    found = choices(case)
+    assert knapsack.optimum(found, state_limit=3) is None
+    monkeypatch.setattr(knapsack, "optimum", lambda _: None)
+    theirs = solve(case)
+    assert theirs.solver == cp_sat.name()
+    assert (theirs.status, theirs.objective_usd_h) == ("OPTIMAL", ours.objective_usd_h)
+
+
+def test_cap_that_nothing_keeps_is_left_to_the_general_solver() -> None:
+    only_on = replace(asic(), modes=asic().modes[1:])
+    assert knapsack.optimum(choices(snapshot(only_on, cap_mw=0.5))) is None
+
+
+def test_one_more_megawatt_is_worth_the_margin_of_the_mode_that_it_would_complete() -> None:
+    # Cap 1.25 MW at 30 USD/MWh: NORMAL draws 1 MW; TURBO's 0.5 MW more would earn 20 - 15 = 5 USD/h, 10 for a MW.
+    decision = solve(snapshot(asic(), power_cost_usd_mwh=30.0, cap_mw=1.25))
+    assert decision.binding_limits == [
+        e.BindingLimit(rule="facility cap", subject="Texas-1", interval=0, unit="MW", usd_h=10.0)
+    ]
+
+
+def test_grid_call_that_binds_has_the_price_and_the_cap_has_none() -> None:
+    decision = solve(snapshot(asic(), power_cost_usd_mwh=30.0, signal_id="dr-1", limit_mw=1.25))
+    assert decision.binding_limits == [
+        e.BindingLimit(rule="grid call", subject="dr-1", interval=0, unit="MW", usd_h=10.0)
+    ]
+
+
+def test_one_more_gpu_is_worth_what_the_first_workload_without_room_bids() -> None:
+    # 8 GPUs: 4 at 3 USD each, then 8 more wanted at 2.50, less 1 kW at 50 USD/MWh: 2.45.
+    (limit,) = solve(snapshot(gpu(), job("a", 4, 12.0), job("b", 8, 20.0))).binding_limits
+    assert (limit.rule, limit.subject, limit.unit, limit.usd_h) == ("GPUs", "g1", "GPU", pytest.approx(2.45))
+
+
+def test_what_is_not_scarce_has_no_price() -> None:
+    assert solve(snapshot(asic(), gpu(), job())).binding_limits == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 40))
+def test_more_cap_never_lowers_the_worth(seed: int, tenths: int) -> None:
+    case = site(random.Random(seed), groups=6, jobs=8, gpu_groups=2)
+    less, more = (knapsack.optimum(choices(replace(case, cap_mw=case.cap_mw + mw))) for mw in (0.0, tenths / 10))
+    assert less is not None
+    assert more is not None
+    assert more.worth >= less.worth
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 100))
+def test_dearer_power_never_raises_the_load(seed: int, usd_mwh: int) -> None:
+    case = site(random.Random(seed), groups=6, jobs=8, gpu_groups=2)
+    dearer = replace(case, power_cost_usd_mwh=case.power_cost_usd_mwh + usd_mwh)
+    cheap, dear = (choices(c) for c in (case, dearer))
+    first, second = knapsack.optimum(cheap), knapsack.optimum(dear)
+    assert first is not None
+    assert second is not None
+    # Worth is rounded to a unit for each choice: of 20 choices, 20 units at a W's price of at least 1 USD/MWh.
+    assert extra_w(dear, second.selection) <= extra_w(cheap, first.selection) + 20
+
+
+def test_equal_groups_are_no_trouble() -> None:
+    # 30 groups of 1 MW, room for 17.5: 2^30 selections, 30 states.
+    groups = [asic(f"m{n:02}", ((e.PowerMode.NORMAL, 1.0, 80.0),)) for n in range(30)]
+    best = knapsack.optimum(choices(snapshot(*groups, cap_mw=17.5)))
+    assert best is not None
+    assert best.worth == 17 * 30 * MONEY_PER_USD
