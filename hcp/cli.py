@@ -17,6 +17,7 @@ from hcp.lazy_group import LazyGroup
 EXPECTED = frozenset(
     {
         "deploy.local.error.StackError",
+        "hcp.backtest.error.BacktestError",
         "hcp.commands.database.DatabaseError",
         "hcp.commands.event.ProduceError",
         "hcp.event_log.LogError",
@@ -41,6 +42,7 @@ class _Commands(LazyGroup):
         "status": "hcp.commands.stack:status",
         "logs": "hcp.commands.stack:logs",
         "explain": "hcp.commands.decision:explain",
+        "backtest": "hcp.commands.backtest:backtest",
         "whatif": "hcp.commands.decision:whatif",
         "simulate": "hcp.commands.simulate:simulate",
         "produce": "hcp.commands.event:produce",

@@ -1,0 +1,1 @@
+"""Decisions on recorded prices: what they would have earned, beside simple rules and perfect foresight."""

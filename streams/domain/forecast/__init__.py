@@ -1,0 +1,1 @@
+"""Forecasts of power prices over the horizon, from what was published by a moment."""
