@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,28 +14,33 @@ from streams.domain.whatif import at_power_cost
 from tests.unit.streams.allocation_case import asic, gpu, job, site, snapshot
 
 
-def power_flips(case: e.AllocationSnapshot) -> dict[str, Flip]:
-    return flip.power_flips(case, solve(case))
+def told(flips: dict[str, Flip]) -> dict[str, tuple[Any, str]]:
+    """Price (Any, to be compared with approx) and what is done then, by group."""
+    return {name: (found.price, found.does) for name, found in flips.items()}
 
 
-def btc_flips(case: e.AllocationSnapshot) -> dict[str, Flip]:
-    return flip.btc_flips(case, solve(case))
+def power_flips(case: e.AllocationSnapshot) -> dict[str, tuple[Any, str]]:
+    return told(flip.power_flips(case, solve(case)))
+
+
+def btc_flips(case: e.AllocationSnapshot) -> dict[str, tuple[Any, str]]:
+    return told(flip.btc_flips(case, solve(case)))
 
 
 def test_group_flips_where_its_last_half_megawatt_breaks_even() -> None:
     # NORMAL at 50. TURBO's last 0.5 MW earn 20 USD/h: below 40 USD/MWh it is TURBO. NORMAL breaks even at 80, farther.
-    assert power_flips(snapshot(asic())) == {"m1": Flip("m1", pytest.approx(40.0, abs=0.01), "TURBO")}
+    assert power_flips(snapshot(asic())) == {"m1": (pytest.approx(40.0, abs=0.01), "TURBO")}
 
 
 def test_nearest_flip_may_lie_above() -> None:
     flips = power_flips(snapshot(asic(), power_cost_usd_mwh=75.0))
-    assert flips == {"m1": Flip("m1", pytest.approx(80.0, abs=0.01), "OFF")}
+    assert flips == {"m1": (pytest.approx(80.0, abs=0.01), "OFF")}
 
 
 def test_btc_price_flips_a_group_where_the_revenue_pays_for_more_power() -> None:
     # TURBO's last 0.5 MW earn 20 USD/h at 100,000 USD and cost 25: 125,000. NORMAL is off below 62,500, farther.
     flips = btc_flips(snapshot(asic(), btc_price_usd=100_000.0))
-    assert flips == {"m1": Flip("m1", pytest.approx(125_000.0, abs=10.0), "TURBO")}
+    assert flips == {"m1": (pytest.approx(125_000.0, abs=10.0), "TURBO")}
 
 
 def test_btc_flips_need_a_price_to_start_from() -> None:
@@ -43,7 +49,7 @@ def test_btc_flips_need_a_price_to_start_from() -> None:
 
 def test_gpus_flip_at_what_their_workload_earns() -> None:
     # 10 USD/h for 4 kW: 2,500 USD/MWh.
-    assert power_flips(snapshot(gpu(), job())) == {"g1": Flip("g1", pytest.approx(2500.0, abs=0.01), "0 GPUs busy")}
+    assert power_flips(snapshot(gpu(), job())) == {"g1": (pytest.approx(2500.0, abs=0.01), "0 GPUs busy")}
 
 
 def test_group_that_never_changes_is_left_out() -> None:
@@ -55,18 +61,18 @@ def test_flip_beside_another_group_counts_the_power_that_gets_scarce() -> None:
     poor = asic("poor", ((e.PowerMode.NORMAL, 1.0, 60.0),))
     rich = asic("rich", ((e.PowerMode.NORMAL, 1.0, 70.0),))
     flips = power_flips(snapshot(poor, rich, cap_mw=1.0))
-    assert flips == {"rich": Flip("rich", pytest.approx(70.0, abs=0.01), "OFF")}
+    assert flips == {"rich": (pytest.approx(70.0, abs=0.01), "OFF")}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_decision_at_the_flip_is_another_and_just_before_it_the_same(seed: int) -> None:
     case = site(random.Random(seed), groups=4, jobs=3)
     own = {g.resource_group_id: g for g in solve(case).allocations}
-    for name, found in power_flips(case).items():
-        side = 0.02 if found.price < case.power_cost_usd_mwh else -0.02
+    for name, (price, _) in power_flips(case).items():
+        side = 0.02 if price < case.power_cost_usd_mwh else -0.02
         there, before = (
-            next(g for g in solve(at_power_cost(case, price)).allocations if g.resource_group_id == name)
-            for price in (found.price, found.price + side)
+            next(g for g in solve(at_power_cost(case, at)).allocations if g.resource_group_id == name)
+            for at in (price, price + side)
         )
         assert (there.power_mode, there.gpus_busy) != (own[name].power_mode, own[name].gpus_busy)
         assert (before.power_mode, before.gpus_busy) == (own[name].power_mode, own[name].gpus_busy)
