@@ -10,7 +10,7 @@ STACK  ?= $(shell docker info >/dev/null 2>&1 && docker compose version >/dev/nu
 
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart clean status logs health db-shell timescale-shell test check lint format build \
-        backup-db demo bench bench-rollup bench-projections bench-timescale bench-visible bench-live chaos generate
+        backup-db demo bench bench-rollup bench-projections bench-timescale bench-visible bench-live bench-decisions chaos generate
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,6 +123,9 @@ bench-visible: setup ## From an event's send to its row, one at a time
 
 bench-live: setup ## 27,000 readings a second live for ten minutes beside the whole system
 	$(BIN)/python -m tests.bench.live $(LIVE)
+
+bench-decisions: setup ## Plans of a fleet: gap and time, against SCIP and HiGHS; DECISIONS=--large adds a ten times larger one
+	$(BIN)/python -m tests.bench.decisions $(DECISIONS)
 
 bench-timescale: setup ## Projection into the embedded TimescaleDB against raw COPY
 	$(BIN)/python -m tests.bench.timescale
