@@ -10,7 +10,8 @@ STACK  ?= $(shell docker info >/dev/null 2>&1 && docker compose version >/dev/nu
 
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart clean status logs health db-shell timescale-shell test check lint format build \
-        backup-db demo bench bench-rollup bench-projections bench-timescale bench-visible bench-live bench-latency chaos generate
+        backup-db demo bench bench-rollup bench-projections bench-timescale bench-visible bench-live bench-latency \
+        bench-decisions bench-dispatch chaos generate
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,6 +127,12 @@ bench-live: setup ## 27,000 readings a second live for ten minutes beside the wh
 
 bench-latency: setup ## From a grid signal's send to its decision in Postgres, beside 27,000 readings a second
 	$(BIN)/python -m tests.bench.decision_latency $(LATENCY)
+
+bench-decisions: setup ## Plans of a fleet: gap and time, against SCIP and HiGHS; DECISIONS=--large adds a ten times larger one
+	$(BIN)/python -m tests.bench.decisions $(DECISIONS)
+
+bench-dispatch: setup ## The optimum of one interval, against CP-SAT
+	$(BIN)/python -m tests.bench.dispatch
 
 bench-timescale: setup ## Projection into the embedded TimescaleDB against raw COPY
 	$(BIN)/python -m tests.bench.timescale

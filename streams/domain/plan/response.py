@@ -12,56 +12,10 @@ from streams.domain.plan.penalty import PENALTY_USD_MWH, Rule
 from streams.domain.plan.placement import Options
 from streams.domain.plan.problem import Floats, Ints, PlanProblem
 from streams.domain.plan.schedule import Fleet, best_schedules, part, schedule_usd
+from streams.domain.plan.site_cost import Costs
 
 GAIN_USD = 1e-6
 NONE = -1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Costs:
-    """What the load of a site costs: all (sites, intervals), MW and USD/MWh; `hours` of an interval."""
-
-    hours: float
-    cap: Floats
-    limit: Floats
-    least: Floats
-    kept: Floats
-    price: Floats
-    spill_price: Floats
-    ramp: Floats
-    before: Floats
-
-    def usd(self, site: Ints | int, load: Floats) -> Floats:
-        """Cost of loads (..., intervals) at sites (...), interval by interval, without ramps."""
-        cost = self.price[site] * load + self.spill_price[site] * np.maximum(self.kept[site] - load, 0.0)
-        cost += PENALTY_USD_MWH[Rule.FACILITY_CAP] * np.maximum(load - self.cap[site], 0.0)
-        cost += PENALTY_USD_MWH[Rule.GRID_LIMIT] * np.maximum(load - self.limit[site], 0.0)
-        cost += PENALTY_USD_MWH[Rule.MINIMUM_LOAD] * np.maximum(self.least[site] - load, 0.0)
-        return cost * self.hours
-
-    def ramp_usd(self, site: Ints | int, change: Floats) -> Floats:
-        """Penalty of changes of load (...), MW, at sites that broadcast with them."""
-        return PENALTY_USD_MWH[Rule.RAMP] * self.hours * np.maximum(np.abs(change) - self.ramp[site], 0.0)
-
-
-def costs(problem: PlanProblem, weights: Floats) -> Costs:
-    """Returns the costs of load of a problem, each scenario with its weight."""
-    sites = problem.sites
-
-    def stacked(rows: list[Floats]) -> Floats:
-        return np.array(rows).reshape(len(sites), problem.intervals)
-
-    return Costs(
-        hours=problem.interval_s / 3600,
-        cap=stacked([s.cap_mw for s in sites]),
-        limit=stacked([s.limit_mw for s in sites]),
-        least=stacked([np.full(problem.intervals, s.min_load_mw or -np.inf) for s in sites]),
-        kept=stacked([s.block_mw - s.sell_back_mw for s in sites]),
-        price=stacked([weights @ s.cost_usd_mwh + s.payment_usd_mwh for s in sites]),
-        spill_price=stacked([weights @ np.maximum(s.cost_usd_mwh, 0.0) for s in sites]),
-        ramp=np.array([s.ramp_mw for s in sites]),
-        before=np.array([np.nan if s.load_before_mw is None else s.load_before_mw for s in sites]),
-    )
 
 
 @dataclass(slots=True)
@@ -263,11 +217,11 @@ class Answer:
         through = np.append(self.asic_transformer[group], len(self.through) - 1)
         for k in np.unique(through).tolist():
             own = np.where(through == k, power, 0.0)
-            worth -= self.through_usd_at(k, t, self.through[k, t] + own[:, None] + own[None, :])
+            worth -= self._through_usd_at(k, t, self.through[k, t] + own[:, None] + own[None, :])
         same = np.append(group, -1)
         worth[same[:, None] == same[None, :]] = -np.inf
         still = -float(self._level_usd(site, t, self.load[site, t])) - sum(
-            float(self.through_usd_at(k, t, self.through[k, t])) for k in np.unique(through).tolist()
+            float(self._through_usd_at(k, t, self.through[k, t])) for k in np.unique(through).tolist()
         )
         first, second = np.unravel_index(int(worth.argmax()), worth.shape)
         if worth[first, second] <= still + GAIN_USD:
@@ -281,19 +235,15 @@ class Answer:
 
     def _level_usd(self, site: int, t: int, load: Floats) -> Floats:
         c = self.costs
-        usd = c.price[site, t] * load + c.spill_price[site, t] * np.maximum(c.kept[site, t] - load, 0.0)
-        usd += PENALTY_USD_MWH[Rule.FACILITY_CAP] * np.maximum(load - c.cap[site, t], 0.0)
-        usd += PENALTY_USD_MWH[Rule.GRID_LIMIT] * np.maximum(load - c.limit[site, t], 0.0)
-        usd += PENALTY_USD_MWH[Rule.MINIMUM_LOAD] * np.maximum(c.least[site, t] - load, 0.0)
-        usd = usd * c.hours
+        usd = c.usd((site, t), load)
         before = self.load[site, t - 1] if t else c.before[site]
         if not np.isnan(before):
             usd = usd + c.ramp_usd(site, load - before)
         if t + 1 < self.load.shape[1]:
             usd = usd + c.ramp_usd(site, self.load[site, t + 1] - load)
-        return np.asarray(usd)
+        return usd
 
-    def through_usd_at(self, transformer: int, t: int, power: Floats) -> Floats:
+    def _through_usd_at(self, transformer: int, t: int, power: Floats) -> Floats:
         """Penalty of power through a transformer in one interval."""
         over = np.maximum(power - self.through_cap[transformer, t], 0.0)
         return np.asarray(PENALTY_USD_MWH[Rule.TRANSFORMER_CAP] * self.costs.hours * over)

@@ -5,7 +5,8 @@ import numpy as np
 from streams.domain.plan.master import Master
 from streams.domain.plan.problem import Floats, Ints, PlanProblem
 from streams.domain.plan.relaxation import WHOLE, Relaxation
-from streams.domain.plan.response import GAIN_USD, NONE, Answer, costs
+from streams.domain.plan.response import GAIN_USD, NONE, Answer
+from streams.domain.plan.site_cost import costs
 
 MAX_ROUNDS = 40
 SEED = 1
@@ -137,14 +138,7 @@ def recreate(answer: Answer, enough_usd: float, rounds: int) -> None:
         before = [answer.home_usd(rows) for rows in homes]
         old = [answer.modes[rows].copy() for rows in picked]
         answer.scarce_usd = scarce * random.uniform(1 - VARIATION, 1 + VARIATION)
-        for rows in picked:
-            for n in rows.tolist():
-                answer.remove(n)
-        for step in range(size):
-            now = np.array([rows[step] for rows in picked if step < rows.size], dtype=np.int64)
-            _, modes, _ = answer.best_modes(now, scarce=step + 1 < size)
-            for n, chosen in zip(now.tolist(), modes, strict=True):
-                answer.set_modes(n, chosen)
+        _put_back(answer, picked, size)
         idle += 1
         for rows, was, taken, kept in zip(homes, before, picked, old, strict=True):
             now_usd = answer.home_usd(rows)
@@ -154,6 +148,18 @@ def recreate(answer: Answer, enough_usd: float, rounds: int) -> None:
                 for n, chosen in zip(taken.tolist(), kept, strict=True):
                     answer.set_modes(n, chosen)
     answer.scarce_usd = scarce
+
+
+def _put_back(answer: Answer, picked: list[Ints], size: int) -> None:
+    """Takes these groups of each site out, and puts them back in this order, of all sites at once."""
+    for rows in picked:
+        for n in rows.tolist():
+            answer.remove(n)
+    for step in range(size):
+        now = np.array([rows[step] for rows in picked if step < rows.size], dtype=np.int64)
+        _, modes, _ = answer.best_modes(now, scarce=step + 1 < size)
+        for n, chosen in zip(now.tolist(), modes, strict=True):
+            answer.set_modes(n, chosen)
 
 
 def _picked(random: np.random.Generator, rows: Ints, regret: Floats, size: int) -> Ints:

@@ -76,11 +76,11 @@ def problem(
 
 
 def modes(plan: Plan, group: str = "A") -> list[int]:
-    return plan.modes[group].tolist()
+    return [int(mode) for mode in plan.modes[group]]
 
 
 def assert_physical(case: PlanProblem, plan: Plan) -> None:
-    """Every group in a mode that it has and off where it is out; every job whole, where it may be, on GPUs that are there."""
+    """Every group in a mode that it has, off where it is out; every job whole, where it may be, on GPUs there."""
     for group in case.asic_groups:
         chosen_modes = plan.modes[group.group_id]
         assert chosen_modes.shape == (case.intervals,)
@@ -137,8 +137,8 @@ def test_group_runs_where_power_is_under_its_break_even() -> None:
     plan = solve_plan(problem(site([50.0, 70.0, 50.0]), asics=(asic(3),)))
     # Two hours at a margin of 60 - 50.
     assert modes(plan) == [1, 0, 1]
-    assert (plan.objective_usd, plan.status) == (pytest.approx(20.0), "OPTIMAL")
-    assert plan.bound_usd == pytest.approx(20.0)
+    assert plan.status == "OPTIMAL"
+    assert [plan.objective_usd, plan.bound_usd] == pytest.approx([20.0, 20.0])
 
 
 def test_group_runs_through_a_loss_that_is_under_the_wear_of_a_restart() -> None:
@@ -219,7 +219,7 @@ def test_risk_counts_the_dear_scenario() -> None:
 
 
 def test_what_is_given_up_goes_in_the_written_order() -> None:
-    assert ORDER == (Rule.DEADLINE, *PENALTY_USD_MWH)
+    assert (Rule.DEADLINE, *PENALTY_USD_MWH) == ORDER
     assert list(PENALTY_USD_MWH.values()) == sorted(PENALTY_USD_MWH.values())
     # It has to run on, the call wants it off: the minimum run goes before the limit of the grid.
     called = site([50.0, 50.0], limit_mw=np.zeros(2))
