@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from streams.domain.plan.problem import PlanProblem
+from streams.domain.plan.program import chosen, program
 from streams.domain.plan.solve import solve_plan
 from streams.domain.plan.value import outcome
 from tests.plan_case import fleet
-from tests.plan_program import chosen, program, solved
+from tests.plan_program import solved
 
 PEERS = {"scip": "", "highs": "output_flag=false\nthreads=1"}
 

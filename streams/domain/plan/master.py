@@ -14,6 +14,7 @@ import highspy
 import numpy as np
 from scipy.sparse import csc_matrix
 
+from streams.domain.plan.highs import Engine
 from streams.domain.plan.penalty import Rule
 from streams.domain.plan.placement import Options, options
 from streams.domain.plan.problem import Floats, Ints, PlanProblem
@@ -73,7 +74,7 @@ class Master:
         program.a_matrix_.start_, program.a_matrix_.index_ = matrix.indptr, matrix.indices
         program.a_matrix_.value_ = matrix.data
         program.sense_ = highspy.ObjSense.kMaximize
-        engine = _Engine()
+        engine = Engine()
         engine.passOptions(_settings())
         engine.passModel(program)
         return engine
@@ -213,13 +214,6 @@ class Master:
         solution = self._engine.getSolution()
         objective = float(self._engine.getInfo().objective_function_value)
         return objective, np.array(solution.row_dual), np.array(solution.col_value)[self.columns :]
-
-
-class _Engine(highspy.Highs):
-    """HiGHS without the callbacks of its Python class: setting them up prints a banner, whatever the options say."""
-
-    def __init__(self) -> None:
-        super(highspy.Highs, self).__init__()
 
 
 def _settings() -> highspy.HighsOptions:

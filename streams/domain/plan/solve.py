@@ -1,5 +1,7 @@
 """The plan of a planning problem: modes and placements over the horizon, with a proven bound on what could be better.
 
+A small problem, such as a facility's own, is solved to the end (`exact`). A large one:
+
 1. Relax: column generation finds prices of the limits and the bound (`master`, `relaxation`).
 2. Round: schedules that the relaxation takes whole stay; the others answer at those prices, one by one (`rounding`).
 3. Improve: best answers, exchanges of power between groups, and ruin and recreate, until the gap is small.
@@ -7,13 +9,14 @@
 Every step counts its work and none looks at a clock, so the same problem gives the same bytes.
 """
 
-from functools import cache
 from importlib.metadata import version
 
 import numpy as np
 
+from streams.domain.plan.exact import exact
 from streams.domain.plan.master import Master
-from streams.domain.plan.problem import Floats, Ints, Placement, Plan, PlanProblem, ShadowPrice
+from streams.domain.plan.problem import Ints, Placement, Plan, PlanProblem, ShadowPrice
+from streams.domain.plan.proof import Proof
 from streams.domain.plan.relaxation import relax
 from streams.domain.plan.response import NONE, Answer
 from streams.domain.plan.rounding import improve, rounded
@@ -24,6 +27,9 @@ OPTIMAL_RATIO = 1e-4
 SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
+EXACT = "branch and bound"
+COLUMN_GENERATION = "column generation"
+
 Choice = tuple[dict[str, Ints], dict[str, Placement]]
 
 
@@ -33,6 +39,9 @@ def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
     `warm`: the plan of the interval before, of the same groups or some of them. Its schedules, an interval on, are
     among the first; the answer is as valid without, but may be another of the same worth.
     """
+    whole = exact(problem)
+    if whole is not None:
+        return _plan(problem, [(whole.modes, whole.placements), _still(problem), _at_rest(problem)], EXACT, whole.proof)
     master = Master(problem)
     shifted = None if warm is None else _shifted(problem, warm)
     if shifted is not None:
@@ -44,10 +53,15 @@ def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
         candidates.insert(0, shifted)
     improve(answer, relaxed.bound_usd)
     candidates.insert(0, _choice(problem, answer))
+    bound = Proof(relaxed.bound_usd + master.constant_usd, relaxed.duals, master.frame)
+    return _plan(problem, candidates, COLUMN_GENERATION, bound)
+
+
+def _plan(problem: PlanProblem, candidates: list[Choice], solver: str, proof: Proof) -> Plan:
     outcomes = [outcome(problem, *candidate) for candidate in candidates]
     best = max(range(len(outcomes)), key=lambda n: (outcomes[n].worth_usd, -n))
     found, (modes, placements) = outcomes[best], candidates[best]
-    bound = relaxed.bound_usd + master.constant_usd
+    bound = proof.bound_usd
     gap = (bound - found.worth_usd) / max(abs(bound), 1.0)
     return Plan(
         modes=modes,
@@ -56,16 +70,10 @@ def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
         objective_usd=found.worth_usd,
         bound_usd=max(bound, found.worth_usd),
         status="OPTIMAL" if gap <= OPTIMAL_RATIO else "FEASIBLE",
-        solver=solver_name(),
-        shadow_prices=_shadow_prices(problem, master, relaxed.duals),
+        solver=f"{solver}, HiGHS {version('highspy')}",
+        shadow_prices=_shadow_prices(problem, proof),
         given_up=found.given_up,
     )
-
-
-@cache
-def solver_name() -> str:
-    """Solver and version, as it stands in each decision."""
-    return f"column generation, HiGHS {version('highspy')}"
 
 
 def _choice(problem: PlanProblem, answer: Answer) -> Choice:
@@ -105,11 +113,11 @@ def _shifted(problem: PlanProblem, warm: Plan) -> Choice:
     return modes, {}
 
 
-def _shadow_prices(problem: PlanProblem, master: Master, duals: Floats) -> tuple[ShadowPrice, ...]:
+def _shadow_prices(problem: PlanProblem, proof: Proof) -> tuple[ShadowPrice, ...]:
     hours = problem.interval_s / 3600
     found: list[ShadowPrice] = []
-    for rule, (subjects, rows) in master.frame.limits.items():
-        price = np.abs(duals[rows]) / hours
+    for rule, (subjects, rows) in proof.frame.limits.items():
+        price = np.abs(proof.duals[rows]) / hours
         found.extend(
             ShadowPrice(rule, subjects[n], int(t), float(price[n, t]))
             for n, t in np.argwhere(price > SHADOW_USD_H).tolist()

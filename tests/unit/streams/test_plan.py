@@ -11,10 +11,11 @@ from schemas.events import PowerMode
 from streams.domain.plan.penalty import ORDER, PENALTY_USD_MWH, Rule
 from streams.domain.plan.placement import gang_gpus
 from streams.domain.plan.problem import AsicGroup, Floats, GpuGroup, Job, Mode, Placement, Plan, PlanProblem, Site
+from streams.domain.plan.program import chosen, program
 from streams.domain.plan.solve import solve_plan
 from streams.domain.plan.value import outcome
 from tests.plan_case import fleet
-from tests.plan_program import chosen, program, solved
+from tests.plan_program import solved
 
 SEEDS = st.integers(min_value=0, max_value=10_000)
 FEW = settings(max_examples=8, deadline=None)

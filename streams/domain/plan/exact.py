@@ -1,0 +1,67 @@
+"""The plan of a small problem, one or two facilities of some groups: its program solved to the end by branch and bound.
+
+Shadow prices are the duals of the linear relaxation. HiGHS with one thread, a fixed seed and a limit in nodes, so that
+the same problem gives the same bytes.
+"""
+
+from dataclasses import dataclass
+
+import highspy
+import numpy as np
+
+from streams.domain.plan.highs import Engine
+from streams.domain.plan.problem import Ints, Placement, PlanProblem
+from streams.domain.plan.program import Program, chosen, program
+from streams.domain.plan.proof import Proof
+
+MAX_COLUMNS = 4_000
+"""Up to this size the branch and bound is quicker than column generation, which has few schedules to choose among."""
+MAX_NODES = 500
+GAP_RATIO = 1e-5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exact:
+    """Modes and placements, and what proves them."""
+
+    modes: dict[str, Ints]
+    placements: dict[str, Placement]
+    proof: Proof
+
+
+def exact(problem: PlanProblem) -> Exact | None:
+    """Returns the best plan of a small problem; None for a large one, or where the nodes did not give any."""
+    made = program(problem)
+    if made.sheet.n_columns > MAX_COLUMNS:
+        return None
+    engine = _engine(made)
+    engine.run()
+    duals = np.array(engine.getSolution().row_dual)
+    whole = np.flatnonzero(np.concatenate(made.sheet.integer)).astype(np.int32)
+    engine.changeColsIntegrality(whole.size, whole, np.full(whole.size, highspy.HighsVarType.kInteger))
+    engine.run()
+    info = engine.getInfo()
+    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+        return None
+    modes, placements = chosen(problem, made, np.array(engine.getSolution().col_value))
+    return Exact(modes, placements, Proof(float(info.mip_dual_bound) + made.constant_usd, duals, made.frame))
+
+
+def _engine(made: Program) -> highspy.Highs:
+    sheet = made.sheet
+    matrix = sheet.matrix().tocsc()
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = sheet.n_columns, sheet.n_rows
+    lp.col_cost_ = sheet.worths()
+    lp.col_lower_, lp.col_upper_ = np.concatenate(sheet.low), np.concatenate(sheet.high)
+    lp.row_lower_, lp.row_upper_ = np.concatenate(sheet.row_low), np.concatenate(sheet.row_high)
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
+    lp.sense_ = highspy.ObjSense.kMaximize
+    settings = highspy.HighsOptions()
+    settings.output_flag, settings.threads, settings.random_seed = False, 1, 1
+    settings.mip_rel_gap, settings.mip_max_nodes = GAP_RATIO, MAX_NODES
+    engine = Engine()
+    engine.passOptions(settings)
+    engine.passModel(lp)
+    return engine
