@@ -1,5 +1,6 @@
 """The planner against the same problem as one mixed-integer program, and against what must hold for any plan."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from streams.domain.plan.penalty import ORDER, PENALTY_USD_MWH, Rule
 from streams.domain.plan.placement import gang_gpus
 from streams.domain.plan.problem import AsicGroup, Floats, GpuGroup, Job, Mode, Placement, Plan, PlanProblem, Site
 from streams.domain.plan.program import chosen, program
-from streams.domain.plan.solve import solve_plan
+from streams.domain.plan.solve import COLUMN_GENERATION, EXACT, solve_plan
 from streams.domain.plan.value import outcome
 from tests.plan_case import fleet
 from tests.plan_program import solved
@@ -134,6 +135,19 @@ def assert_limits(case: PlanProblem, plan: Plan) -> None:
     }
 
 
+@pytest.fixture(scope="module", autouse=True, params=[EXACT, COLUMN_GENERATION])
+def method(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every test holds for both ways to plan; small problems would all take the first."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == COLUMN_GENERATION:
+            patch.setattr("streams.domain.plan.exact.MAX_COLUMNS", 0)
+        yield request.param
+
+
+def test_method_is_the_one_asked_for(method: str) -> None:
+    assert solve_plan(problem(site([50.0, 50.0]), asics=(asic(2),))).solver.startswith(method)
+
+
 def test_group_runs_where_power_is_under_its_break_even() -> None:
     plan = solve_plan(problem(site([50.0, 70.0, 50.0]), asics=(asic(3),)))
     # Two hours at a margin of 60 - 50.
@@ -144,7 +158,7 @@ def test_group_runs_where_power_is_under_its_break_even() -> None:
 
 def test_group_runs_through_a_loss_that_is_under_the_wear_of_a_restart() -> None:
     # Resting saves 10 USD and a restart costs 12.
-    plan = solve_plan(problem(site([50.0, 70.0, 50.0]), asics=(asic(3, mode_before=1, start_cost_usd=12.0),)))
+    plan = solve_plan(problem(site([50.0, 70.0, 45.0]), asics=(asic(3, mode_before=1, start_cost_usd=12.0),)))
     assert modes(plan) == [1, 1, 1]
 
 
