@@ -14,10 +14,10 @@ from streams.domain.plan.problem import Ints, Placement, PlanProblem
 from streams.domain.plan.program import Program, chosen, program
 from streams.domain.plan.proof import Proof
 
-MAX_COLUMNS = 4_000
+MAX_COLUMNS = 2_500
 """Up to this size the branch and bound is quicker than column generation, which has few schedules to choose among."""
-MAX_NODES = 500
-GAP_RATIO = 1e-5
+MAX_NODES = 50
+GAP_RATIO = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +60,8 @@ def _engine(made: Program) -> highspy.Highs:
     lp.sense_ = highspy.ObjSense.kMaximize
     settings = highspy.HighsOptions()
     settings.output_flag, settings.threads, settings.random_seed = False, 1, 1
+    # On these programs presolve takes two thirds of the time and saves no node.
+    settings.presolve = "off"
     settings.mip_rel_gap, settings.mip_max_nodes = GAP_RATIO, MAX_NODES
     engine = Engine()
     engine.passOptions(settings)

@@ -325,7 +325,7 @@ def test_twice_the_money_is_twice_the_worth(seed: int) -> None:
 
 
 def test_same_problem_same_bytes_with_and_without_the_last_plan() -> None:
-    case = fleet(5, sites=1, groups=4, jobs=6, intervals=24)
+    case = fleet(5, sites=1, groups=3, jobs=4, intervals=24)
     first, second = solve_plan(case), solve_plan(case)
     warm, again = solve_plan(case, first), solve_plan(case, first)
     for one, two in ((first, second), (warm, again)):
