@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     prometheus_url: str | None = Field(None, description="Prometheus, where it runs.")
     metrics_host: str = Field("127.0.0.1", description="Address that workers serve their metrics on.")
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's metrics; 0 takes a free one.")
-    instance: int = Field(0, ge=0, description="Number of this worker among its like; names its transactional id.")
+    instance: int = Field(0, ge=0, description="Number of this worker among its like; no two may have the same.")
     window_s: int = Field(15, gt=0, description="Length of a fleet window, s of event time.")
     grace_s: int = Field(15, ge=0, description="How long after a window's end its late readings are taken, s.")
     dispatch_interval_s: int = Field(300, gt=0, description="Length of a decision's interval, s of event time.")

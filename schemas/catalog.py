@@ -15,6 +15,8 @@ from schemas import events
 AVRO_DIR = Path(__file__).with_name("avro")
 DAY_MS = 24 * 3600 * 1000
 FOREVER_MS = -1
+FACILITY_PARTITIONS = 4
+"""Of each topic keyed by facility that the agents read: so many workers can share the facilities."""
 DEAD_LETTER_MAX_BYTES = 2 * 2**20
 """Of a dead-letter topic's messages: an event of the largest size that Kafka takes by default (1 MiB), and why."""
 
@@ -119,7 +121,15 @@ TOPICS: tuple[Topic, ...] = (
     Topic("market.ticks", "market_tick", events.MarketTick, "instrument", "observed_at"),
     Topic("network.stats", "network_stats", events.NetworkStats, "chain", "observed_at"),
     Topic("grid.prices", "grid_price", events.GridPrice, "settlement_point", "observed_at"),
-    Topic("grid.signals", "grid_signal", events.GridSignal, "facility_id", "observed_at", **_RECORD_OF_TRUTH),
+    Topic(
+        "grid.signals",
+        "grid_signal",
+        events.GridSignal,
+        "facility_id",
+        "observed_at",
+        FACILITY_PARTITIONS,
+        **_RECORD_OF_TRUTH,
+    ),
     Topic("registry.facilities", "facility", events.Facility, "facility_id", "recorded_at", **_MASTER_DATA),
     Topic("registry.resources", "resource", events.Resource, "resource_group_id", "recorded_at", **_MASTER_DATA),
     Topic("registry.customers", "customer", events.Customer, "customer_id", "recorded_at", **_MASTER_DATA),
@@ -132,6 +142,15 @@ TOPICS: tuple[Topic, ...] = (
         **_RECORD_OF_TRUTH,
     ),
     Topic(
+        "workloads.routed",
+        "routed_request",
+        events.RoutedRequest,
+        "facility_id",
+        "observed_at",
+        FACILITY_PARTITIONS,
+        **_RECORD_OF_TRUTH,
+    ),
+    Topic(
         "workloads.transitions",
         "workload_transition",
         events.WorkloadTransition,
@@ -139,7 +158,7 @@ TOPICS: tuple[Topic, ...] = (
         "occurred_at",
         **_RECORD_OF_TRUTH,
     ),
-    Topic("fleet.windows", "fleet_window", events.FleetWindow, "facility_id", "window_start"),
+    Topic("fleet.windows", "fleet_window", events.FleetWindow, "facility_id", "window_start", FACILITY_PARTITIONS),
     Topic("economics.profitability", "profitability", events.Profitability, "facility_id", "evaluated_at"),
     Topic(
         "allocations.snapshots",

@@ -713,6 +713,18 @@ class WorkloadRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoutedRequest:
+    """A request or report of a workload on its way to the facility that the workload is given to, or was given to."""
+
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
+    facility_id: str = field(metadata={"doc": "The facility that handles the request."})
+    workload_id: str = field(metadata={"doc": "The workload."})
+    observed_at: datetime = field(metadata={"doc": "Event time of the request."})
+    reason: str = field(metadata={"doc": "Why it goes there, as a person reads it."})
+    request: WorkloadRequest = field(metadata={"doc": "The request as it was made."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadTransition:
     """One step of a workload's state machine, with all of the workload that a reader needs."""
 

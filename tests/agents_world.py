@@ -31,7 +31,8 @@ T = TypeVar("T")
 _RUN = """
 import sys
 from streams.app import AgentsConfig, run
-run(AgentsConfig(kafka={"bootstrap.servers": sys.argv[1]}, registry_url=sys.argv[2], group_id=sys.argv[3]))
+kafka = {"bootstrap.servers": sys.argv[1]}
+run(AgentsConfig(kafka=kafka, registry_url=sys.argv[2], group_id=sys.argv[3], instance=int(sys.argv[4])))
 """
 
 
@@ -44,21 +45,27 @@ class World:
     codec: Codec
     group_id: str
     output: Path
-    process: subprocess.Popen[bytes] | None = None
+    processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _producer: Producer = field(init=False)
 
     def __post_init__(self) -> None:
-        self._producer = Producer(self.kafka)
+        self._producer = Producer({**self.kafka, "partitioner": "murmur2_random"})
 
     @property
     def kafka(self) -> dict[str, Any]:
         """Client configuration."""
         return {"bootstrap.servers": self.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"]}
 
-    def start(self) -> None:
-        """Starts the worker."""
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The only worker."""
+        (found,) = self.processes.values()
+        return found
+
+    def start(self, instance: int = 0) -> None:
+        """Starts a worker."""
         with self.output.open("ab") as out:
-            self.process = subprocess.Popen(
+            self.processes[instance] = subprocess.Popen(
                 [
                     sys.executable,
                     "-c",
@@ -66,19 +73,18 @@ class World:
                     self.kafka["bootstrap.servers"],
                     self.environment["HCP_SCHEMA_REGISTRY_URL"],
                     self.group_id,
+                    str(instance),
                 ],
                 stdout=out,
                 stderr=out,
                 cwd=ROOT,
             )
 
-    def end(self, how: signal.Signals) -> int:
-        """Sends the worker a signal and returns its exit status."""
-        assert self.process is not None
-        self.process.send_signal(how)
-        code = self.process.wait(30)
-        self.process = None
-        return code
+    def end(self, how: signal.Signals, instance: int = 0) -> int:
+        """Sends a worker a signal and returns its exit status."""
+        process = self.processes.pop(instance)
+        process.send_signal(how)
+        return process.wait(30)
 
     def send(self, *events: object) -> None:
         """Appends events to their topics."""
@@ -147,8 +153,8 @@ def world(agents_stack: Stack, agents_codec: Codec, tmp_path: Path, request: pyt
     group_id = f"agents-{request.node.name}"
     found = World(agents_stack, dict(environment), agents_codec, group_id, tmp_path / "worker.log")
     yield found
-    if found.process is not None:
-        found.end(signal.SIGKILL)
+    for instance in list(found.processes):
+        found.end(signal.SIGKILL, instance)
 
 
 def _empty_topics(kafka: dict[str, Any]) -> None:

@@ -178,7 +178,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoWorld]:
     prices = price_file(tmp_path_factory.mktemp("prices"), start, [20.0] * 6 + [4000.0] * 12 + [20.0] * 270)
     replay = ("--replay", str(prices), "--replay-point", "HB_WEST")
     with running_demo(tmp_path_factory.mktemp("demo"), *FLEET, *replay) as world:
-        producer = Producer(world.kafka)
+        producer = Producer({**world.kafka, "partitioner": "murmur2_random"})
         requests = topic("workloads.requests")
         now = datetime.now(UTC) - timedelta(hours=20)
         producer.produce("telemetry.asic", b"not an event", b"nobody", 0)

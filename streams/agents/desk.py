@@ -1,4 +1,4 @@
-"""What one worker knows while it runs, shared by its agents: the market, the workloads, and what has been decided."""
+"""What the owner of some facilities knows, shared by its agents: markets, workloads, and what has been decided."""
 
 import asyncio
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from streams.domain.dispatch import DispatchPolicy, Due, Progress
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.evaluation import EvaluationProgress
 from streams.domain.horizon import HorizonPolicy
-from streams.domain.market_state import MarketState, MissingInputs, customers_price
+from streams.domain.market_state import BTC, MarketState, MissingInputs, customers_price
 from streams.domain.workload import Directory, WorkloadBook
 
 # How much of the past is kept for a facility whose inputs are not complete yet.
@@ -34,7 +34,9 @@ class Solving:
 
 @dataclass(slots=True)
 class Desk:
-    """State of one worker. All of its agents run on one event loop; `deciding` guards workloads and progress.
+    """State of a partition of facilities.
+
+    All of its agents run on one event loop; `deciding` guards workloads and progress.
 
     It is derived from the log and is never written anywhere; see `streams.agents.recovery`.
     """
@@ -58,7 +60,7 @@ class Desk:
     @classmethod
     def of(cls, found: Recovered, policy: DispatchPolicy) -> "Desk":
         """Returns the desk as the log has it."""
-        return cls(
+        desk = cls(
             market=found.market,
             book=found.book,
             progress=dict(found.progress),
@@ -66,7 +68,11 @@ class Desk:
             evaluated=dict(found.evaluated),
             barrier=dict(found.barrier),
             dispatch=policy,
+            committed=dict(found.committed),
         )
+        for place, offset in found.committed.items():
+            desk.held.begin(place, offset)
+        return desk
 
     @property
     def is_caught_up(self) -> bool:
@@ -80,7 +86,7 @@ class Desk:
         """What submissions are checked against."""
         customers = self.market.customers
         prices = {name: price for name in customers if (price := customers_price(customers, name)) is not None}
-        return Directory.of(self.market.resources.values(), prices)
+        return Directory.of(self.market.resources.values(), prices, self.market.facilities.values())
 
     def take(self, event: Any, place: Place, offset: int) -> None:
         """Takes an input event and holds it while it is in use; releases what it makes needless."""
@@ -105,6 +111,9 @@ class Desk:
                 horizons.append(progress.as_of)
             elif clock is not None:
                 horizons.append(clock - PATIENCE)
+        newest = self.market.tick_series(BTC).newest
+        if not horizons and newest is not None:
+            horizons.append(newest.observed_at - PATIENCE)  # no facility yet: the markets go on all the same
         if horizons:
             self.release(self.market.forget_before(min(horizons)))
 

@@ -22,7 +22,7 @@ WORKER = "agents"
 
 
 class EventLog:
-    """The writing end of the log for one worker. Appends are serialised; safe to call from several tasks of one
+    """The writing end of the log for one owner. Appends are serialised; safe to call from several tasks of one
     loop."""
 
     def __init__(self, codec: Codec, group_id: str, transactional_id: str, client: Mapping[str, Any]) -> None:
@@ -46,15 +46,19 @@ class EventLog:
     async def stop(self) -> None:
         """Leaves the broker."""
         if self._producer is not None:
-            await self._producer.stop()
+            producer, self._producer = self._producer, None
+            await producer.stop()
 
     async def append(
         self,
         events: Iterable[tuple[Topic, Any]] = (),
         offsets: Mapping[Place, int] | None = None,
         dead: Iterable[DeadLetter] = (),
+        group_id: str | None = None,
     ) -> None:
         """Appends events and dead letters in order and commits offsets with them, all or nothing.
+
+        The offsets are of `group_id`, the log's own by default.
 
         Raises FencedError where another worker took over, LogUnavailableError where the broker does not take it in
         time.
@@ -66,9 +70,9 @@ class EventLog:
         letters = list(dead)
         async with self._lock:
             try:
-                await self._write(encoded, offsets or {}, letters)
+                await self._write(encoded, offsets or {}, letters, group_id or self._group_id)
             except ProducerFenced as error:
-                raise FencedError("another agents worker with this instance number took over") from error
+                raise FencedError("another worker took over what this one appends for") from error
             except KafkaError as error:
                 raise LogUnavailableError(f"a transaction failed: {type(error).__name__}: {error}") from error
         for topic, _, _ in encoded:
@@ -77,7 +81,11 @@ class EventLog:
             metric.DEAD_LETTERS.labels(WORKER, letter.topic, letter.stage).inc()
 
     async def _write(
-        self, encoded: list[tuple[Topic, bytes, bytes]], offsets: Mapping[Place, int], letters: list[DeadLetter]
+        self,
+        encoded: list[tuple[Topic, bytes, bytes]],
+        offsets: Mapping[Place, int],
+        letters: list[DeadLetter],
+        group_id: str,
     ) -> None:
         producer = self._producer
         if producer is None:
@@ -90,4 +98,4 @@ class EventLog:
                 await producer.send(letter.target, value=letter.value, key=letter.key, headers=headers)
             if offsets:
                 positions = {TopicPartition(p.topic, p.partition): offset for p, offset in offsets.items()}
-                await producer.send_offsets_to_transaction(positions, self._group_id)
+                await producer.send_offsets_to_transaction(positions, group_id)

@@ -25,6 +25,10 @@ class HeldOffsets:
     _held: defaultdict[Place, set[int]] = field(default_factory=lambda: defaultdict(set))
     _by_event: dict[str, tuple[Place, int]] = field(default_factory=dict)
 
+    def begin(self, place: Place, offset: int) -> None:
+        """A partition is read from an offset on: the committed one."""
+        self._next[place] = offset
+
     def read(self, place: Place, offset: int) -> None:
         """The event at an offset has been handled."""
         self._next[place] = max(self._next.get(place, 0), offset + 1)

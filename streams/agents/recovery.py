@@ -1,17 +1,18 @@
-"""What a starting worker reads from the log before it handles anything: master data, and what was done before it.
+"""What an owner of facilities reads from the log before it handles anything: master data, and what was done before.
 
 1. The event log has fenced off the predecessor: what it wrote is final.
 2. The registry topics and the workloads' transitions are read whole, the newest per key decoded.
 3. The newest decisions and evaluations give each facility's progress. The tail is long enough for weeks of decisions,
-and
-   signals older than that are over.
-4. The last offset of each input topic at this moment is the barrier: no decision before it is passed, so that the
-decisions
-   missed are made in order, with all that was known at their time.
+   and signals older than that are over.
+4. The last offset of each input partition at this moment is the barrier: no decision before it is passed, so that the
+   decisions missed are made in order, with all that was known at their time.
+
+What is read is divided by the partitions of the facilities; see `streams.agents.assignment`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from schemas.catalog import Topic, topic
 from schemas.codec import Codec, UndecodableError
-from schemas.events import AllocationDecision, Profitability
+from schemas.events import AllocationDecision, Profitability, WorkloadTransition
+from streams.agents.assignment import INPUTS, ROUTED, facility_partition
 from streams.agents.error import LogUnavailableError
 from streams.agents.held_offset import Place
 from streams.domain import dispatch
@@ -28,7 +30,8 @@ from streams.domain.market_state import MarketState
 from streams.domain.workload import WorkloadBook
 
 REGISTRY = ("registry.facilities", "registry.resources", "registry.customers")
-BARRIER = ("market.ticks", "network.stats", "grid.prices", "grid.signals")
+MARKETS = ("market.ticks", "network.stats", "grid.prices")
+BROADCAST = (*MARKETS, *REGISTRY)
 DECISION_TAIL = 20_000
 _TIMEOUT_S = 30.0
 # Enough to step over the markers of transactions at the end of a partition.
@@ -37,7 +40,10 @@ _MARKER_TAIL = 100
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What the log says at the start. `barrier`: last offset of each input partition that has events."""
+    """What the log says of one partition of facilities.
+
+    `barrier`: last offset of each input partition that has events; `committed`: the next offset to read.
+    """
 
     market: MarketState
     book: WorkloadBook
@@ -45,32 +51,78 @@ class Recovered:
     newest_decision: dict[str, AllocationDecision]
     evaluated: dict[str, EvaluationProgress]
     barrier: dict[Place, int]
+    committed: dict[Place, int]
 
 
-def recover(kafka: Mapping[str, Any], codec: Codec, group_id: str) -> Recovered:
-    """Reads all that a worker needs to go on. Raises LogUnavailableError and the registry's errors."""
-    try:
-        market = MarketState()
-        for event in master_data(kafka, codec):
-            market.add(event)
-        book = WorkloadBook()
-        for transition in newest_by_key(kafka, codec, topic("workloads.transitions")):
-            book.apply(transition)
+def market_group(group_id: str, number: int) -> str:
+    """Group that holds the offsets of the topics that every owner reads, for one partition of facilities."""
+    return f"{group_id}-{number}"
+
+
+def recover(kafka: Mapping[str, Any], codec: Codec, group_id: str, numbers: Iterable[int]) -> dict[int, Recovered]:
+    """Reads all that the owner of some partitions of facilities needs to go on.
+
+    Raises LogUnavailableError and the registry's errors.
+    """
+    with unavailable():
+        master = master_data(kafka, codec)
+        transitions: list[WorkloadTransition] = newest_by_key(kafka, codec, topic("workloads.transitions"))
         decisions: defaultdict[str, list[AllocationDecision]] = defaultdict(list)
-        for decision in _decoded(kafka, codec, topic("allocations.decisions"), DECISION_TAIL):
+        for decision in decoded(kafka, codec, topic("allocations.decisions"), DECISION_TAIL):
             decisions[decision.facility_id].append(decision)
-        progress = {name: dispatch.recovered(made) for name, made in decisions.items()}
         evaluations: list[Profitability] = newest_by_key(kafka, codec, topic("economics.profitability"), DECISION_TAIL)
-        return Recovered(
-            market=market,
-            book=book,
-            progress={name: found for name, found in progress.items() if found is not None},
-            newest_decision={name: made[-1] for name, made in decisions.items()},
-            evaluated={e.facility_id: EvaluationProgress(e.evaluated_at, e.cause_event_id) for e in evaluations},
-            barrier=_barrier(kafka, group_id),
-        )
+        last_offsets = _last_offsets(kafka, (*MARKETS, "grid.signals"))
+        found: dict[int, Recovered] = {}
+        for number in sorted(numbers):
+            market, book = MarketState(), WorkloadBook()
+            for event in master:
+                if concerns(event, number):
+                    market.add(event)
+            for transition in transitions:
+                if concerns(transition, number):
+                    book.apply(transition)
+            made = {name: taken for name, taken in decisions.items() if facility_partition(name) == number}
+            progress = {name: dispatch.recovered(taken) for name, taken in made.items()}
+            positions = _committed_of(kafka, group_id, number)
+            found[number] = Recovered(
+                market=market,
+                book=book,
+                progress={name: known for name, known in progress.items() if known is not None},
+                newest_decision={name: taken[-1] for name, taken in made.items()},
+                evaluated={
+                    e.facility_id: EvaluationProgress(e.evaluated_at, e.cause_event_id)
+                    for e in evaluations
+                    if concerns(e, number)
+                },
+                barrier={
+                    place: last
+                    for place, last in last_offsets.items()
+                    if (place.topic != "grid.signals" or place.partition == number) and positions.get(place, 0) <= last
+                },
+                committed=positions,
+            )
+    return found
+
+
+@contextmanager
+def unavailable() -> Iterator[None]:
+    """Raises LogUnavailableError where reading the log fails."""
+    try:
+        yield
     except KafkaException as error:
         raise LogUnavailableError(f"the log can't be read: {error}") from error
+
+
+def concerns(event: Any, number: int) -> bool:
+    """Whether an event is about a facility of a partition, or about none."""
+    facility_id: str | None = getattr(event, "facility_id", None)
+    return facility_id is None or facility_partition(facility_id) == number
+
+
+def _committed_of(kafka: Mapping[str, Any], group_id: str, number: int) -> dict[Place, int]:
+    market = [Place(name, p) for name in BROADCAST for p in range(topic(name).partitions)]
+    own = [Place(name, number) for name in (ROUTED, *INPUTS)]
+    return {**committed(kafka, market_group(group_id, number), market), **committed(kafka, group_id, own)}
 
 
 def master_data(kafka: Mapping[str, Any], codec: Codec) -> list[Any]:
@@ -100,8 +152,7 @@ def messages(kafka: Mapping[str, Any], source: Topic, tail: int | None = None) -
     }
     consumer = Consumer(settings)
     try:
-        for partition in range(source.partitions):
-            low, high = consumer.get_watermark_offsets(TopicPartition(source.name, partition), _TIMEOUT_S)
+        for partition, (low, high) in enumerate(_watermarks(kafka, source)):
             start = low if tail is None else max(low, high - tail)
             if start >= high:
                 continue
@@ -111,9 +162,22 @@ def messages(kafka: Mapping[str, Any], source: Topic, tail: int | None = None) -
         consumer.close()
 
 
+def _watermarks(kafka: Mapping[str, Any], source: Topic) -> list[tuple[int, int]]:
+    # Of the log as it is written: a consumer that reads committed events only is told the start of the first open
+    # transaction for its end.
+    settings = {**kafka, "group.id": "hcp-agents-recovery", "isolation.level": "read_uncommitted"}
+    consumer = Consumer(settings)
+    try:
+        places = (TopicPartition(source.name, partition) for partition in range(source.partitions))
+        return [consumer.get_watermark_offsets(place, _TIMEOUT_S) for place in places]
+    finally:
+        consumer.close()
+
+
 def _until(consumer: Consumer, end: int) -> Iterator[Message]:
     # Up to the end as it was at the start: a topic that is written to all the time never reports that it has ended.
-    # Where markers of transactions are its last offsets, the report comes, or a message behind them.
+    # Where markers of transactions are its last offsets, the report comes, or a message behind them. A report before
+    # that end is of an open transaction of another owner: what a predecessor committed behind it has to be waited for.
     while True:
         message = consumer.poll(_TIMEOUT_S)
         if message is None:
@@ -126,12 +190,14 @@ def _until(consumer: Consumer, end: int) -> Iterator[Message]:
             if offset >= end - 1:
                 return
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for the end
-            return
+            if (message.offset() or 0) >= end:
+                return
         else:
             raise KafkaException(error)
 
 
-def _decoded(kafka: Mapping[str, Any], codec: Codec, source: Topic, tail: int) -> Iterator[Any]:
+def decoded(kafka: Mapping[str, Any], codec: Codec, source: Topic, tail: int | None = None) -> Iterator[Any]:
+    """The events of the last `tail` messages (all, if None); what can't be decoded is left out."""
     for message in messages(kafka, source, tail):
         event = _decode(codec, source, message.value())
         if event is not None:
@@ -145,19 +211,29 @@ def _decode(codec: Codec, source: Topic, value: bytes | None) -> Any:
         return None  # its projection dead-letters it
 
 
-def _barrier(kafka: Mapping[str, Any], group_id: str) -> dict[Place, int]:
+def ends(kafka: Mapping[str, Any], names: Iterable[str]) -> dict[Place, int]:
+    """The present end of each partition of some topics, open transactions with it."""
+    return {
+        Place(name, partition): high
+        for name in names
+        for partition, (_, high) in enumerate(_watermarks(kafka, topic(name)))
+    }
+
+
+def _last_offsets(kafka: Mapping[str, Any], names: Iterable[str]) -> dict[Place, int]:
     last: dict[Place, int] = {}
-    for name in BARRIER:
+    for name in names:
         for message in messages(kafka, topic(name), _MARKER_TAIL):
             last[Place(name, message.partition() or 0)] = message.offset() or 0
-    committed = _committed(kafka, group_id, list(last))
-    return {place: offset for place, offset in last.items() if committed.get(place, 0) <= offset}
+    return last
 
 
-def _committed(kafka: Mapping[str, Any], group_id: str, places: list[Place]) -> dict[Place, int]:
+def committed(kafka: Mapping[str, Any], group_id: str, places: list[Place]) -> dict[Place, int]:
+    """The offset that a group has committed for each place; none where it has not. Raises LogUnavailableError."""
     consumer = Consumer({**kafka, "group.id": group_id, "enable.auto.commit": False})
     try:
-        found = consumer.committed([TopicPartition(p.topic, p.partition) for p in places], _TIMEOUT_S)
+        with unavailable():
+            found = consumer.committed([TopicPartition(p.topic, p.partition) for p in places], _TIMEOUT_S)
     finally:
         consumer.close()
-    return {Place(entry.topic, entry.partition): entry.offset for entry in found}
+    return {Place(entry.topic, entry.partition): entry.offset for entry in found if entry.offset >= 0}

@@ -5,11 +5,12 @@ Steps, refusal and the request's offset are one transaction, so a request is han
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from schemas import metric
 from schemas.catalog import Topic, topic
-from schemas.events import WorkloadRequest, WorkloadState
+from schemas.events import RoutedRequest, WorkloadAction, WorkloadState
 from streams.agents.desk import Desk
 from streams.agents.event_log import WORKER, EventLog
 from streams.agents.held_offset import Place
@@ -22,20 +23,23 @@ _TRANSITIONS = topic("workloads.transitions")
 _COMMANDS = topic("allocations.commands")
 _AUDIT = topic("audit.events")
 # A submission that names master data which may only just have been recorded: the registry topics are read once more.
-_REFERENCES = frozenset({"customer_id", "facility_id", "gpus"})
+REFERENCES = frozenset({"customer_id", "facility_id", "gpus", "allowed_regions"})
 
 
 async def handle(
-    request: WorkloadRequest,
+    routed: RoutedRequest,
     desk: Desk,
     event_log: EventLog,
     offsets: dict[Place, int],
     refresh: Callable[[], Awaitable[None]],
 ) -> None:
-    """Appends what a request causes, together with `offsets`: those behind the request."""
+    """Appends what a request causes at its facility, together with `offsets`: those behind the request."""
+    request = routed.request
+    if request.action is WorkloadAction.SUBMIT:
+        request = replace(request, facility_id=routed.facility_id)
     async with desk.deciding:
         found = workload.handle(request, desk.book, desk.directory)
-        if isinstance(found, Refusal) and found.field in _REFERENCES:
+        if isinstance(found, Refusal) and found.field in REFERENCES:
             await refresh()
             found = workload.handle(request, desk.book, desk.directory)
         if isinstance(found, Refusal):

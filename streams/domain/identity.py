@@ -14,6 +14,7 @@ _SNAPSHOT = uuid5(_ROOT, "snapshot")
 _COMMAND = uuid5(_ROOT, "command")
 _PROFITABILITY = uuid5(_ROOT, "profitability")
 _TRANSITION = uuid5(_ROOT, "transition")
+_ROUTED = uuid5(_ROOT, "routed")
 _AUDIT = uuid5(_ROOT, "audit")
 
 
@@ -45,6 +46,11 @@ def profitability_event_id(facility_id: str, cause_event_id: str) -> str:
 def transition_event_id(workload_id: str, cause: str, to_state: WorkloadState) -> str:
     """event_id of a workload's step; `cause` is the request's event_id or the decision's id."""
     return _id(_TRANSITION, workload_id, cause, to_state)
+
+
+def routed_event_id(request_event_id: str) -> str:
+    """event_id of a request on its way to its facility."""
+    return _id(_ROUTED, request_event_id)
 
 
 def audit_event_id(request_event_id: str) -> str:

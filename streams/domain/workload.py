@@ -5,13 +5,14 @@ SUBMIT takes two steps, to REQUESTED and to QUEUED; a decision that drops a work
 QUEUED with the run time done so far. A step that is not in `LEGAL_STEPS` is refused, and the refusal is audited.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from schemas.events import (
     AuditEvent,
     AuditOutcome,
+    Facility,
     Resource,
     ResourceKind,
     WorkloadAction,
@@ -57,19 +58,36 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What a submission is checked against: GPU groups by facility (any order) and contract prices by customer."""
+    """What a submission is checked against, and placed by.
+
+    GPU groups and region by facility (any order), contract prices by customer, USD per GPU-hour.
+    """
 
     gpu_groups: Mapping[str, tuple[Resource, ...]]
     prices_usd_gpu_hour: Mapping[str, float]
+    regions: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, resources: Iterable[Resource], prices_usd_gpu_hour: Mapping[str, float]) -> "Directory":
-        """Returns the directory of registered resource groups."""
+    def of(
+        cls,
+        resources: Iterable[Resource],
+        prices_usd_gpu_hour: Mapping[str, float],
+        facilities: Iterable[Facility] = (),
+    ) -> "Directory":
+        """Returns the directory of registered resource groups and facilities."""
         groups: dict[str, tuple[Resource, ...]] = {}
         for resource in resources:
             if resource.kind is ResourceKind.GPU:
                 groups[resource.facility_id] = (*groups.get(resource.facility_id, ()), resource)
-        return cls(groups, prices_usd_gpu_hour)
+        return cls(groups, prices_usd_gpu_hour, {f.facility_id: f.region for f in facilities})
+
+    def is_allowed(self, facility_id: str, regions: Sequence[str]) -> bool:
+        """Whether a workload that may run in `regions` (anywhere, where there are none) may run at a facility."""
+        return not regions or self.regions.get(facility_id) in regions
+
+    def units(self, facility_id: str) -> int:
+        """GPUs of a facility."""
+        return sum(group.units for group in self.gpu_groups.get(facility_id, ()))
 
     def facilities_for(self, gpus: int) -> list[str]:
         """Facilities that have a group of at least so many GPUs, sorted."""
@@ -99,22 +117,21 @@ class WorkloadBook:
             and workload.requested_at <= requested_until
         ]
 
-    def queued_gpus(self, facility_id: str) -> int:
-        """GPUs that queued workloads of a facility ask for."""
-        return sum(w.gpus for w in self.newest.values() if w.facility_id == facility_id and w.to_state is S.QUEUED)
-
 
 def handle(
     request: WorkloadRequest, book: WorkloadBook, directory: Directory
 ) -> tuple[WorkloadTransition, ...] | Refusal:
-    """Returns the steps that a request or report causes, or why it is refused. Changes nothing."""
+    """Returns the steps that a request or report causes, or why it is refused. Changes nothing.
+
+    A submission has to name its facility: `streams.domain.routing` gives it one.
+    """
     current = book.newest.get(request.workload_id)
     target = TARGET[request.action]
     state = None if current is None else current.to_state
     if target not in LEGAL_STEPS[state]:
         return Refusal("action", _illegal(request.action, state, target))
     if current is None:
-        return _submitted(request, book, directory)
+        return _submitted(request, directory)
     if request.customer_id != current.customer_id:
         return Refusal("customer_id", f"workload belongs to another customer, got {request.customer_id!r}")
     keeps_gpus = target is S.RUNNING
@@ -175,13 +192,11 @@ _REASONS = {
 }
 
 
-def _submitted(
-    request: WorkloadRequest, book: WorkloadBook, directory: Directory
-) -> tuple[WorkloadTransition, ...] | Refusal:
+def _submitted(request: WorkloadRequest, directory: Directory) -> tuple[WorkloadTransition, ...] | Refusal:
     contract = directory.prices_usd_gpu_hour.get(request.customer_id)
     if contract is None:
         return Refusal("customer_id", f"must be a registered customer, got {request.customer_id!r}")
-    placed = _place(request, book, directory)
+    placed = _place(request, directory)
     if isinstance(placed, Refusal):
         return placed
     price = contract if request.price_usd_gpu_hour is None else request.price_usd_gpu_hour
@@ -210,23 +225,18 @@ def _submitted(
     return first, replace(queued, facility_id=placed)
 
 
-def _place(request: WorkloadRequest, book: WorkloadBook, directory: Directory) -> str | Refusal:
-    able = directory.facilities_for(request.gpus)
-    if request.facility_id is not None:
-        if request.facility_id in able:
-            return request.facility_id
-        groups = directory.gpu_groups.get(request.facility_id, ())
-        if not groups:
-            return Refusal("facility_id", f"must be a facility with GPUs, got {request.facility_id!r}")
-        return Refusal("gpus", f"at most {max(g.units for g in groups)} in one group there, got {request.gpus}")
-    if not able:
-        most = max((g.units for groups in directory.gpu_groups.values() for g in groups), default=0)
-        return Refusal("gpus", f"at most {most} in one group anywhere, got {request.gpus}")
-
-    def queue_per_gpu(name: str) -> tuple[float, str]:
-        return book.queued_gpus(name) / sum(g.units for g in directory.gpu_groups[name]), name
-
-    return min(able, key=queue_per_gpu)
+def _place(request: WorkloadRequest, directory: Directory) -> str | Refusal:
+    name = request.facility_id
+    groups = () if name is None else directory.gpu_groups.get(name, ())
+    if name is None or not groups:
+        return Refusal("facility_id", f"must be a facility with GPUs, got {name!r}")
+    most = max(group.units for group in groups)
+    if request.gpus > most:
+        return Refusal("gpus", f"at most {most} in one group there, got {request.gpus}")
+    if not directory.is_allowed(name, request.allowed_regions):
+        region = directory.regions.get(name, "")
+        return Refusal("allowed_regions", f"must hold the region of {name}, {region!r}, got {request.allowed_regions}")
+    return name
 
 
 def _step(

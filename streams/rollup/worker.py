@@ -130,6 +130,8 @@ class RollupSession:
                 "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS,
                 "linger.ms": 5,
                 "compression.type": "lz4",
+                # The agents find a facility's windows by the Java clients' partitioner.
+                "partitioner": "murmur2_random",
                 "message.max.bytes": DEAD_LETTER_MAX_BYTES,
                 "logger": log,
             }

@@ -74,7 +74,7 @@ def main() -> int:
 
 def _measured(world: DemoWorld, behind: timedelta, events: int) -> list[float]:
     entry, chance = topic("grid.signals"), random.Random(1)
-    producer = Producer({**world.kafka, "linger.ms": 0})
+    producer = Producer({**world.kafka, "linger.ms": 0, "partitioner": "murmur2_random"})
     found = []
     with psycopg.connect(world.environment["HCP_POSTGRES_DSN"], autocommit=True) as connection:
         for number in range(events):

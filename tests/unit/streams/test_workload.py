@@ -11,7 +11,9 @@ from tests import streams_event as a
 
 S = WorkloadState
 DIRECTORY = Directory.of(
-    [a.gpus(), a.miners(), a.gpus("tx2-gpu", "Texas-2", 8), a.gpus("tx2-gpu-b", "Texas-2", 8)], {"acme": 2.5}
+    [a.gpus(), a.miners(), a.gpus("tx2-gpu", "Texas-2", 8), a.gpus("tx2-gpu-b", "Texas-2", 8)],
+    {"acme": 2.5},
+    [a.facility(region="US-TX")],
 )
 
 
@@ -77,8 +79,11 @@ def test_handling_a_request_twice_gives_the_same_events() -> None:
             {"customer_id": "nobody"}, "customer_id: must be a registered customer, got 'nobody'", id="customer"
         ),
         pytest.param({"gpus": 17}, "gpus: at most 16 in one group there, got 17", id="too large for the facility"),
+        pytest.param({"facility_id": None}, "facility_id: must be a facility with GPUs, got None", id="no facility"),
         pytest.param(
-            {"gpus": 17, "facility_id": None}, "gpus: at most 16 in one group anywhere, got 17", id="anywhere"
+            {"allowed_regions": ["CA-AB"]},
+            "allowed_regions: must hold the region of Texas-1, 'US-TX', got ['CA-AB']",
+            id="region",
         ),
         pytest.param({"gpus": 9, "facility_id": "Texas-2"}, "gpus: at most 8 in one group there, got 9", id="two of 8"),
         pytest.param(
@@ -89,18 +94,6 @@ def test_handling_a_request_twice_gives_the_same_events() -> None:
 def test_submission_that_can_never_run_is_refused(changes: dict[str, object], refusal: str) -> None:
     found = workload.handle(a.submit(**changes), WorkloadBook(), DIRECTORY)  # type: ignore[arg-type]
     assert str(found) == refusal
-
-
-def test_facility_with_the_shortest_queue_per_gpu_is_chosen() -> None:
-    # Both have 16 GPUs; 8 are queued at Texas-1.
-    queued = book_with(*submitted(workload_id="other"))
-    found = workload.handle(a.submit(facility_id=None), queued, DIRECTORY)
-    assert not isinstance(found, Refusal)
-    assert found[-1].facility_id == "Texas-2"
-
-
-def test_equal_queues_go_to_the_first_facility_by_name() -> None:
-    assert submitted(facility_id=None)[-1].facility_id == "Texas-1"
 
 
 @pytest.mark.parametrize(
