@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hcp.backtest.decider import AlwaysOn
-from hcp.backtest.engine import FORESIGHT, run_week
+from hcp.backtest.engine import FORESIGHT, NewDecider, run_week
 from hcp.backtest.error import BacktestError
 from hcp.backtest.fleet import Fleet
 from hcp.backtest.planner import Planner
@@ -63,7 +63,8 @@ def test_day_of_bitcoin_is_known_at_its_end_and_earned_within(tmp_path: Path) ->
     market = read(_folder(tmp_path), "HB_WEST", START, END, KnownWhen.AFTER)
     noon_ms = int((START + timedelta(hours=12)).timestamp() * 1000)
     known = market.known(noon_ms)
-    assert (known.btc_price_usd, known.fees_btc) == (99_999.0, pytest.approx(0.1))
+    assert known.btc_price_usd == 99_999.0
+    assert known.fees_btc == pytest.approx(0.1)
     earned = market.earned_usd_ths_day(np.array([noon_ms]))[0]
     assert earned == pytest.approx(known.hashprice_usd_ths_day * 100_000 / 99_999)
 
@@ -100,7 +101,10 @@ def test_recorded_weeks_are_planned_below_perfect_foresight(point: str, start: d
     market = read(Files(DATA, fx=0.7), point, start, end, KnownWhen.AFTER)
     facility, resources = _facility(point, 2000)
     fleet = Fleet(facility, resources, market.interval_ms)
-    deciders = {"plan": lambda: Planner(fleet, Spread(blend, MEDIAN)), "always": lambda: AlwaysOn(fleet)}
+    deciders: dict[str, NewDecider] = {
+        "plan": lambda: Planner(fleet, Spread(blend, MEDIAN)),
+        "always": lambda: AlwaysOn(fleet),
+    }
     week = run_week(market, fleet, deciders, int(start.timestamp() * 1000))
     assert week is not None
     assert max(week.margin_usd["plan"], week.margin_usd["always"]) <= week.margin_usd[FORESIGHT]
