@@ -11,7 +11,7 @@ from uuid import NAMESPACE_OID, uuid5
 import numpy as np
 
 from hcp.backtest.fleet import Fleet
-from hcp.backtest.market import POLICY, Known
+from hcp.backtest.market import POLICY, Known, block_height
 from schemas.events import (
     AllocationDecision,
     Facility,
@@ -86,7 +86,7 @@ def _published(known: Known, facility: Facility, seen_ms: int | None) -> list[In
             event_id=_id("network", now_ms),
             chain=CHAIN,
             observed_at=_time(now_ms),
-            block_height=0,
+            block_height=block_height(now_ms),
             difficulty=known.difficulty,
             network_hashrate_ths=hashrate_of_difficulty(known.difficulty),
             block_subsidy_btc=known.subsidy_btc,

@@ -7,17 +7,17 @@ from typing import Self
 import numpy as np
 
 from streams.domain import economics
-from streams.domain.economics import EconomicsPolicy
+from streams.domain.economics import EconomicsPolicy, mining
 from streams.domain.forecast.history import Floats, PriceHistory, Published, Times
 
 POLICY = EconomicsPolicy()
 _END_OF_TIME = np.iinfo(np.int64).max
-# Block rewards of 12.5, 6.25 and 3.125 BTC; the times of the headers of blocks 630,000 and 840,000.
+# Blocks at which the subsidy was halved, and the times of their headers.
+_HALVING_HEIGHTS = (420_000, 630_000, 840_000)
 _HALVINGS_MS = [
     int(datetime(*moment, tzinfo=UTC).timestamp() * 1000)
-    for moment in ((2020, 5, 11, 19, 23, 43), (2024, 4, 20, 0, 9, 27))
+    for moment in ((2016, 7, 9, 16, 46, 13), (2020, 5, 11, 19, 23, 43), (2024, 4, 20, 0, 9, 27))
 ]
-_SUBSIDIES_BTC = (12.5, 6.25, 3.125)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ class Known:
     @property
     def subsidy_btc(self) -> float:
         """The subsidy of a block now: part of the protocol, not of the record."""
-        return subsidy_btc(self.now_ms)
+        return mining.block_subsidy_btc(block_height(self.now_ms))
 
     @property
     def hashprice_usd_ths_day(self) -> float:
@@ -113,15 +113,22 @@ class Market:
         )
         return np.array(
             [
-                economics.hashprice_usd_ths_day(p, d, subsidy_btc(int(at_ms)), f, POLICY.pool_fee_ratio)
+                economics.hashprice_usd_ths_day(
+                    p, d, mining.block_subsidy_btc(block_height(int(at_ms))), f, POLICY.pool_fee_ratio
+                )
                 for p, d, f, at_ms in zip(price, difficulty, fees, start_ms, strict=True)
             ]
         )
 
 
-def subsidy_btc(at_ms: int) -> float:
-    """Subsidy of a block since July 2016, BTC (Bitcoin Core, `GetBlockSubsidy`: halved every 210,000 blocks)."""
-    return _SUBSIDIES_BTC[sum(at_ms >= halving_ms for halving_ms in _HALVINGS_MS)]
+def block_height(at_ms: int) -> int:
+    """About the height of the newest block: blocks of 600 s since the last halving, exact as to which halving.
+
+    For times since July 2016.
+    """
+    last = sum(at_ms >= halving_ms for halving_ms in _HALVINGS_MS) - 1
+    blocks = (at_ms - _HALVINGS_MS[last]) // (mining.BLOCK_S * 1000)
+    return _HALVING_HEIGHTS[last] + min(blocks, mining.HALVING_BLOCKS - 1)
 
 
 def _newest(series: Published) -> float:

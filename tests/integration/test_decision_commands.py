@@ -48,12 +48,13 @@ def test_explain_shows_what_would_have_flipped_a_decision(demo: DemoWorld, decis
 
 
 def test_explain_all_finds_the_newest_decisions_the_same(demo: DemoWorld) -> None:
-    # A plan takes a second or more to make again.
     found = hcp(demo, "explain", "--all", "--last", "9")
     assert found.returncode == 0, found.stderr
     counts = re.match(r"(\d+) of (\d+) decisions the same, bit for bit", found.stdout)
     assert counts is not None, found.stdout
-    assert counts.groups() == ("9", "9")
+    same, checked = map(int, counts.groups())
+    # As many as have been made by now.
+    assert same == checked > 0
 
 
 def test_whatif_shows_what_a_price_spike_would_have_changed(demo: DemoWorld, decision: str) -> None:

@@ -120,7 +120,7 @@ def _better_options(answer: Answer, jobs: Ints, of: list[Ints]) -> bool:
 
 
 def recreate(answer: Answer, enough_usd: float, rounds: int) -> None:
-    """Takes a few groups out at every site and puts them back one by one, where that is better or little worse; keeps the best.
+    """Takes a few groups out at every site and puts them back, where that is better or little worse; keeps the best.
 
     Ruin and recreate (Schrimpf et al., "Record Breaking Optimization Results Using the Ruin and Recreate Principle",
     2000). Groups that are far from their best at the shadow prices go out most often; the shadow prices that they

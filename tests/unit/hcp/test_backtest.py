@@ -12,7 +12,7 @@ from hcp.backtest.engine import FORESIGHT, NewDecider, Week, run_week, settled_u
 from hcp.backtest.error import BacktestError
 from hcp.backtest.fleet import Fleet
 from hcp.backtest.live import LivePath
-from hcp.backtest.market import Known, Market, subsidy_btc
+from hcp.backtest.market import Known, Market, block_height
 from hcp.backtest.planner import Planner
 from hcp.backtest.report import is_above_rules, signs, total_share
 from streams.domain.forecast.point import persistence
@@ -120,8 +120,11 @@ def test_facility_with_too_many_states_is_refused_with_the_mend() -> None:
         Fleet(streams_event.facility(), groups, HOUR_MS // 12)
 
 
-def test_subsidy_halves_with_block_840_000() -> None:
-    assert [subsidy_btc(1_713_571_766_999), subsidy_btc(1_713_571_767_000)] == [6.25, 3.125]
+def test_blocks_are_counted_from_the_halving() -> None:
+    # Block 840,000: 2024-04-20 00:09:27 UTC; a day has 144 blocks of 600 s.
+    halving_ms = 1_713_571_767_000
+    assert [block_height(at_ms) for at_ms in (halving_ms, halving_ms + DAY_MS)] == [840_000, 840_144]
+    assert block_height(halving_ms - 1) < 840_000
 
 
 def test_report_names_spikes_and_negative_prices_and_who_was_better() -> None:
