@@ -94,6 +94,24 @@ def test_due_jobs_run_by_themselves(busy: WireServer) -> None:
         )
 
 
+def test_clients_have_their_turn_within_a_refresh(tmp_path: Path) -> None:
+    with WireServer(tmp_path / "data", "--jobs-every", "3") as server, server.connect() as client:
+        client.execute("CREATE EXTENSION timescaledb")
+        create_hypertable(client, "m")
+        # 40 hours; each is a piece of the refresh.
+        copy_rows(client, "m", 20_000, step=timedelta(seconds=7.2), start=NOW - timedelta(days=3))
+        client.execute("""CREATE MATERIALIZED VIEW m_hour WITH (timescaledb.continuous) AS
+            SELECT time_bucket('1 hour', ts) AS bucket, count(*) AS n FROM m GROUP BY 1 WITH NO DATA""")
+        client.execute(
+            "SELECT add_continuous_aggregate_policy('m_hour', interval '4 days', interval '1 hour', interval '1 hour')"
+        )
+        seen, deadline = {0}, time.monotonic() + 40
+        while max(seen) < 40 and time.monotonic() < deadline:
+            seen.add(count(client, "m_hour"))
+        assert {40, 41} & seen
+        assert len(seen) > 20
+
+
 def test_killed_server_has_every_committed_row_and_no_other(busy: WireServer) -> None:
     with busy.connect() as client:
         client.execute("CREATE EXTENSION timescaledb")
