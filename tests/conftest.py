@@ -1,5 +1,6 @@
 """Plug-ins of the tests: one module a concern."""
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = [
@@ -17,3 +18,9 @@ pytest_plugins = [
 # An example that takes long on a busy machine is no defect.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests that look at the running system last: it takes a share of the machine once it is started."""
+    items.sort(key=lambda item: "demo" in getattr(item, "fixturenames", ()))

@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from deploy.local.error import PortTakenError, StackError
 # the stack is down is not lost to somebody's client connection.
 FIRST, LAST = 20_000, 32_000
 LOCALHOST = "127.0.0.1"
+RELEASE_S = 5.0
 
 
 def free_port(home: Path, name: str, taken: Collection[int]) -> int:
@@ -45,21 +47,31 @@ def is_free(port: int) -> bool:
 
 
 def require_free(port: int, service: str, memory: Path) -> None:
-    """Raises PortTakenError, naming port, service, mend and (where it can be seen) holder, unless `port` is free."""
-    if is_free(port):
+    """Raises PortTakenError, naming port, service, mend and (where it can be seen) holder, unless `port` is free.
+
+    A process that was just killed holds its port until the kernel has taken it apart: that is waited for.
+    """
+    deadline = time.monotonic() + RELEASE_S
+    holder = None
+    while not is_free(port):
+        holder = _holder(port)
+        if holder is not None or time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    else:
         return
     raise PortTakenError(
-        f"port {port}, which {service} used before, is taken by {_holder(port)}: stop that process, "
+        f"port {port}, which {service} used before, is taken by {holder or 'another process'}: stop that process, "
         f"or delete {memory} so that `hcp up` chooses new ports",
         port=port,
         service=service,
     )
 
 
-def _holder(port: int) -> str:
+def _holder(port: int) -> str | None:
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,) and connection.pid:
                 with suppress(psutil.Error):
                     return f"process {connection.pid} ({psutil.Process(connection.pid).name()})"
-    return "another process"
+    return None

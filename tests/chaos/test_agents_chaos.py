@@ -24,7 +24,7 @@ pytestmark = [
 INTERVALS = 40
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World, seed: int) -> None:
     chance = random.Random(seed)
     world.send(a.facility(), a.miners(), a.gpus(), a.customer(), a.tick(), a.gpu_tick(), a.network(), a.price())

@@ -31,3 +31,13 @@ def test_taken_port_is_told_with_service_holder_and_mend(tmp_path: Path) -> None
     message = str(caught.value)
     for word in (f"port {port}", "kafka", f"process {os.getpid()}", "stop that process", "stack.json"):
         assert word in message
+
+
+def test_port_of_a_process_that_is_being_taken_apart_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A killed process that still holds its port is nobody that could be named; then it lets go.
+    with socket.create_server(("127.0.0.1", 0)) as dying:
+        monkeypatch.setattr("deploy.local.port._holder", lambda _: dying.close())
+        require_free(dying.getsockname()[1], "kafka", tmp_path / "stack.json")
+        assert dying.fileno() == -1
