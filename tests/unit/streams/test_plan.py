@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import PowerMode
+from streams.domain.plan.master import Master
 from streams.domain.plan.penalty import ORDER, PENALTY_USD_MWH, Rule
 from streams.domain.plan.placement import gang_gpus
 from streams.domain.plan.problem import AsicGroup, Floats, GpuGroup, Job, Mode, Placement, Plan, PlanProblem, Site
@@ -333,3 +334,12 @@ def test_same_problem_same_bytes_with_and_without_the_last_plan() -> None:
         assert (one.placements, one.objective_usd, one.bound_usd) == (two.placements, two.objective_usd, two.bound_usd)
         assert (one.shadow_prices, one.given_up) == (two.shadow_prices, two.given_up)
     assert warm.bound_usd == pytest.approx(first.bound_usd, rel=1e-3)
+
+
+@FEW
+@given(SEEDS)
+def test_any_prices_prove_a_bound(seed: int) -> None:
+    case = fleet(seed, sites=1, groups=3, jobs=3, intervals=12)
+    master = Master(case)
+    prices = np.random.default_rng(seed).normal(0, 5, master.rows + master.groups + master.jobs)
+    assert master.priced(prices).bound_usd + master.constant_usd >= solve_plan(case).objective_usd
