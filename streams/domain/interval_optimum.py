@@ -65,9 +65,9 @@ def _is_whole(found: Choices, selection: Selection) -> bool:
 
 def _given_up(snapshot: AllocationSnapshot, found: Choices, selection: Selection) -> list[GivenUpRule]:
     hours = snapshot.interval_s / 3600
-    over = excess_w(found, extra_w(found, selection))
-    short = [(floor.rule, floor.extra_w - extra_w(found, selection), floor.penalty_per_w) for floor in found.floors]
-    rows = [("grid call", snapshot.signal_id or "", over, found.penalty_per_w)]
+    load_w = extra_w(found, selection)
+    short = [(floor.rule, floor.extra_w - load_w, floor.penalty_per_w) for floor in found.floors]
+    rows = [("grid call", snapshot.signal_id or "", excess_w(found, load_w), found.penalty_per_w)]
     rows += [(rule, snapshot.facility_id, watts, price) for rule, watts, price in short if rule != "sell-back limit"]
     return [
         GivenUpRule(

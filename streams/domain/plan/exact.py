@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import highspy
 import numpy as np
+from scipy.sparse import csc_matrix
 
-from streams.domain.plan.highs import Engine
+from streams.domain.plan.highs import loaded
 from streams.domain.plan.problem import Ints, Placement, PlanProblem
 from streams.domain.plan.program import Program, chosen, program
 from streams.domain.plan.proof import Proof
@@ -48,22 +49,12 @@ def exact(problem: PlanProblem) -> Exact | None:
 
 
 def _engine(made: Program) -> highspy.Highs:
-    sheet = made.sheet
-    matrix = sheet.matrix().tocsc()
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = sheet.n_columns, sheet.n_rows
-    lp.col_cost_ = sheet.worths()
-    lp.col_lower_, lp.col_upper_ = np.concatenate(sheet.low), np.concatenate(sheet.high)
-    lp.row_lower_, lp.row_upper_ = np.concatenate(sheet.row_low), np.concatenate(sheet.row_high)
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
-    lp.sense_ = highspy.ObjSense.kMaximize
     settings = highspy.HighsOptions()
     settings.output_flag, settings.threads, settings.random_seed = False, 1, 1
     # On these programs presolve takes two thirds of the time and saves no node.
     settings.presolve = "off"
     settings.mip_rel_gap, settings.mip_max_nodes = GAP_RATIO, MAX_NODES
-    engine = Engine()
-    engine.passOptions(settings)
-    engine.passModel(lp)
-    return engine
+    sheet = made.sheet
+    columns = np.concatenate(sheet.low), np.concatenate(sheet.high)
+    rows = np.concatenate(sheet.row_low), np.concatenate(sheet.row_high)
+    return loaded(sheet.worths(), columns, rows, csc_matrix(sheet.matrix()), settings)

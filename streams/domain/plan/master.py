@@ -14,7 +14,7 @@ import highspy
 import numpy as np
 from scipy.sparse import csc_matrix
 
-from streams.domain.plan.highs import Engine
+from streams.domain.plan.highs import loaded
 from streams.domain.plan.penalty import Rule
 from streams.domain.plan.placement import Options, options
 from streams.domain.plan.problem import Floats, Ints, PlanProblem
@@ -66,18 +66,8 @@ class Master:
         one_each = np.where(np.arange(agents) < self.groups, 1.0, -np.inf)
         self._row_low = np.concatenate([*sheet.row_low, one_each])
         self._row_high = np.concatenate([*sheet.row_high, np.ones(agents)])
-        program = highspy.HighsLp()
-        program.num_col_, program.num_row_ = self.columns, self.rows + agents
-        program.col_cost_, program.col_lower_, program.col_upper_ = self._site_worth, self._site_low, self._site_high
-        program.row_lower_, program.row_upper_ = self._row_low, self._row_high
-        program.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-        program.a_matrix_.start_, program.a_matrix_.index_ = matrix.indptr, matrix.indices
-        program.a_matrix_.value_ = matrix.data
-        program.sense_ = highspy.ObjSense.kMaximize
-        engine = Engine()
-        engine.passOptions(_settings())
-        engine.passModel(program)
-        return engine
+        columns, rows = (self._site_low, self._site_high), (self._row_low, self._row_high)
+        return loaded(self._site_worth, columns, rows, matrix, _settings())
 
     def first_prices(self, over_usd_mwh: float = 0.0) -> Floats:
         """Duals where power costs its price, and more by so much where a facility has a cap."""

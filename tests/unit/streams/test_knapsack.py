@@ -27,25 +27,24 @@ def assert_keeps_the_limits(found: Choices, best: knapsack.Optimum) -> None:
     assert worth(found, best.selection) == best.worth
 
 
-@settings(max_examples=100, deadline=None)
-@given(snapshots())
-def test_optimum_is_that_of_the_general_solver(case: e.AllocationSnapshot) -> None:
-    found = choices(case)
+def assert_is_that_of_the_general_solver(found: Choices) -> None:
     best = knapsack.optimum(found)
     selection, status, _ = cp_sat.best(found, merit_order(found))
     assert best is not None
     assert_keeps_the_limits(found, best)
     assert (status, worth(found, selection)) == ("OPTIMAL", best.worth)
+
+
+@settings(max_examples=100, deadline=None)
+@given(snapshots())
+def test_optimum_is_that_of_the_general_solver(case: e.AllocationSnapshot) -> None:
+    assert_is_that_of_the_general_solver(choices(case))
 
 
 @pytest.mark.parametrize("seed", range(24))
 def test_optimum_of_a_whole_site_is_that_of_the_general_solver(seed: int) -> None:
-    found = choices(site(random.Random(seed), groups=12, jobs=30, gpu_groups=1 + seed % 2))
-    best = knapsack.optimum(found)
-    selection, status, _ = cp_sat.best(found, merit_order(found))
-    assert best is not None
-    assert_keeps_the_limits(found, best)
-    assert (status, worth(found, selection)) == ("OPTIMAL", best.worth)
+    case = site(random.Random(seed), groups=12, jobs=30, gpu_groups=1 + seed % 2)
+    assert_is_that_of_the_general_solver(choices(case))
 
 
 @pytest.mark.parametrize("seed", range(6))
