@@ -7,7 +7,6 @@ of its decision, so broker, agents, solver, transaction, projection and query ar
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import random
@@ -25,6 +24,7 @@ from projections.table import Database
 from schemas.catalog import topic
 from schemas.events import GridSignal, SignalKind, SignalStatus
 from streams.domain import identity
+from tests.bench.latency import report
 from tests.bench.live import produce_fleet
 from tests.demo_world import FLEET, DemoWorld, running_demo
 
@@ -59,17 +59,7 @@ def main() -> int:
             stop.set()
             source.join()
         rate = sent.value / (time.monotonic() - began)
-    result = {
-        "events": len(milliseconds),
-        "readings_per_s": round(rate),
-        "p50_ms": round(milliseconds[len(milliseconds) // 2], 1),
-        "p99_ms": round(milliseconds[int(len(milliseconds) * 0.99)], 1),
-        "max_ms": round(milliseconds[-1], 1),
-    }
-    print(json.dumps(result))
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(result, indent=2) + "\n")
-    return 0 if result["p99_ms"] <= PROMISED_MS else 1
+    return report(milliseconds, PROMISED_MS, args.output, readings_per_s=round(rate))
 
 
 def _measured(world: DemoWorld, behind: timedelta, events: int) -> list[float]:
