@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,8 +15,10 @@ from schemas.codec import Codec, UndecodableError, to_json
 _TIMEOUT_S = 10.0
 _SHORT_S = 0.1
 _BATCH = 1000
+_BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _PARTITION_EOF = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's local codes have no other name
 _TIMED_OUT = KafkaError._TIMED_OUT  # noqa: SLF001
+_LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
 class LogError(Exception):
@@ -86,11 +89,22 @@ class EventLog:
             raise LogError(f"there is no topic {self._name}: `hcp schemas register` creates the topics of the contract")
         starts = []
         for partition in found.partitions:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(self._name, partition), _TIMEOUT_S)
+            low, high = self._watermarks(TopicPartition(self._name, partition))
             # Transactions leave markers in the log: a few more offsets than messages.
             first = low if count is None else max(low, high - 2 * count - 10)
             starts.append((TopicPartition(self._name, partition, first), high))
         return starts
+
+    def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:
+        """Returns the first and the next offset. A broker that was started again refuses until leaders are elected."""
+        for wait_s in _BACKOFF_S:
+            try:
+                return self._consumer.get_watermark_offsets(partition, _TIMEOUT_S)
+            except KafkaException as error:
+                if error.args[0].code() not in _LEADERLESS:
+                    raise
+                time.sleep(wait_s)
+        return self._consumer.get_watermark_offsets(partition, _TIMEOUT_S)
 
     def _newest_of_each(self, ends: dict[int, int], key: str | None, count: int) -> list[Message]:
         kept: dict[int, deque[Message]] = {partition: deque(maxlen=count) for partition in ends}

@@ -109,7 +109,8 @@ def test_clients_have_their_turn_within_a_refresh(tmp_path: Path) -> None:
         while max(seen) < 40 and time.monotonic() < deadline:
             seen.add(count(client, "m_hour"))
         assert {40, 41} & seen
-        assert len(seen) > 20
+        # How many of its pieces a client sees is up to the machine; a refresh in one turn shows none of them.
+        assert seen - {0, 40, 41}
 
 
 def test_killed_server_has_every_committed_row_and_no_other(busy: WireServer) -> None:
