@@ -63,11 +63,7 @@ _AGGREGATES = """
         FROM _timescaledb_catalog.continuous_agg JOIN aggregate ON continuous_agg.raw_hypertable_id
              = aggregate.mat_hypertable_id
     )
-    SELECT format('%%I.%%I', user_view_schema, user_view_name), CASE WHEN watermark > '0001-01-01' THEN watermark END
-    FROM aggregate, LATERAL (
-        SELECT _timescaledb_functions.to_timestamp(_timescaledb_functions.cagg_watermark(mat_hypertable_id))
-    ) AS kept (watermark)
-    ORDER BY depth, 1
+    SELECT format('%%I.%%I', user_view_schema, user_view_name) FROM aggregate ORDER BY depth, 1
 """
 
 
@@ -79,14 +75,6 @@ class Dimension:
     sql_type: str
     interval: timedelta | None
     partitions: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """A continuous aggregate, by its quoted name; what is before `watermark` it keeps, the rest it computes."""
-
-    name: str
-    watermark: datetime | None
 
 
 def dimensions(connection: Connection, table: Table) -> list[Dimension]:
@@ -146,23 +134,18 @@ def swap_chunks(connection: Connection, table: Table) -> None:
     form.drop(connection, form.next_name(table))
 
 
-def aggregates(connection: Connection, table: Table) -> list[Aggregate]:
-    """Returns the continuous aggregates of a hypertable, each after the one that it is made from."""
-    return [Aggregate(*row) for row in connection.execute(_AGGREGATES, (quoted(table.name),)).fetchall()]
+def aggregates(connection: Connection, table: Table) -> list[str]:
+    """Returns the quoted names of the continuous aggregates of a hypertable, each after the one it is made from."""
+    return [name for (name,) in connection.execute(_AGGREGATES, (quoted(table.name),)).fetchall()]
 
 
-def refresh_aggregate(connection: Connection, aggregate: Aggregate, since: datetime | None) -> None:
-    """Computes again what the aggregate keeps, of whole buckets from `since` on; what it only computes stays so.
+def refresh_aggregate(connection: Connection, aggregate: str, since: datetime | None) -> None:
+    """Computes again what the aggregate says, of whole buckets from `since` on.
 
-    `connection` is in autocommit mode. Raises psycopg.Error.
+    All of it, not only what it keeps: a policy that ran over a time without rows takes it for done, and chunks that are
+    swapped in do not say otherwise. `connection` is in autocommit mode. Raises psycopg.Error.
     """
-    if aggregate.watermark is None or (since is not None and since >= aggregate.watermark):
-        return
     # Forced: where only the new table had chunks, nothing tells the aggregate that its part is out of date.
-    statement = sql.SQL(
-        "CALL refresh_continuous_aggregate({}::regclass, {}::timestamptz, {}::timestamptz, force => true)"
-    )
+    statement = sql.SQL("CALL refresh_continuous_aggregate({}::regclass, {}::timestamptz, NULL, force => true)")
     with suppress(errors.InvalidParameterValue):  # No whole bucket lies in between.
-        connection.execute(
-            statement.format(sql.Literal(aggregate.name), sql.Literal(since), sql.Literal(aggregate.watermark))
-        )
+        connection.execute(statement.format(sql.Literal(aggregate), sql.Literal(since)))

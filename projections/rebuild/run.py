@@ -9,7 +9,7 @@ Protocol:
  4. One transaction: the live worker's offsets are locked, so that it can't commit; the small rest up to them is
     applied; the tables are swapped. The offsets come first, as they do in the worker, so neither waits for the other in
     a circle; and they come before any lock on the table, so that readers wait for the swap alone.
- 5. Continuous aggregates are refreshed as far as they were; a crash before that leaves their parts marked as out of
+ 5. Continuous aggregates are refreshed; a crash before that leaves the parts that they had marked as out of
     date.
 To verify, 3 compares checksums and 4 is left out; where they differ, the differing rows are looked for with the offsets
 locked as in 4. A crash before 4 is done leaves the served table as it was, and the next call goes on with
@@ -132,7 +132,7 @@ class _Rebuild:
         # 5.
         start = self._refresh_start(has_shrunk=after < before)
         for aggregate in aggregates:
-            self._progress(f"{self._table.name}: refreshing {aggregate.name}", 0, 0)
+            self._progress(f"{self._table.name}: refreshing {aggregate}", 0, 0)
             chunk_swap.refresh_aggregate(self._connection, aggregate, start)
         return Rebuilt(after, before, self._filling.events, self._filling.refused, is_resumed, held_s)
 
