@@ -11,6 +11,7 @@ they are: cutting the header off each cost as much as all the rest but the reade
 
 An int is written like a long, so corrupt bytes may hold one that 32 bits don't. Both readers read it as a long, and
 refuse it where it becomes the column's type. So is the number of an enum's symbol, of which polars takes the low bits.
+The number of a union's branch polars does not check, and it can't be seen afterwards: there, corrupt bytes may pass.
 """
 
 import io
