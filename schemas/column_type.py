@@ -29,6 +29,19 @@ def column_types(schema: dict[str, Any]) -> dict[str, pl.DataType]:
     return {field["name"]: _column_type(field["type"], named) for field in schema["fields"]}
 
 
+def widened(column_type: pl.DataType) -> pl.DataType:
+    """Returns the type with 64 bits wherever it has integers of 32."""
+    match column_type:
+        case pl.Int32():
+            return pl.Int64()
+        case pl.List():
+            return pl.List(widened(column_type.inner))  # type: ignore[arg-type]
+        case pl.Struct():
+            return pl.Struct({field.name: widened(field.dtype) for field in column_type.fields})  # type: ignore[arg-type]
+        case _:
+            return column_type
+
+
 def has_map(avro_type: Any) -> bool:
     """Returns whether a map occurs anywhere in an Avro type."""
     match avro_type:

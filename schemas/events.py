@@ -4,6 +4,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""Avro's int, which is written like its long: what reads an event sees to the bounds."""
 
 
 class CommandKind(StrEnum):
@@ -36,8 +42,8 @@ class AllocationCommand:
     expires_at: datetime = field(metadata={"doc": "From when it must not be carried out any more."})
     power_mode: PowerMode | None = field(metadata={"doc": "Mode to take, for SET_POWER_MODE."}, default=None)
     workload_id: str | None = field(metadata={"doc": "Workload, for START_ and STOP_WORKLOAD."}, default=None)
-    gpus: int = field(metadata={"doc": "GPUs of the workload, 0 for SET_POWER_MODE."}, default=0)
-    duration_s: int = field(metadata={"doc": "Run time left of the workload, s; 0 for SET_POWER_MODE."}, default=0)
+    gpus: Int32 = field(metadata={"doc": "GPUs of the workload, 0 for SET_POWER_MODE."}, default=0)
+    duration_s: Int32 = field(metadata={"doc": "Run time left of the workload, s; 0 for SET_POWER_MODE."}, default=0)
     hold_until: datetime | None = field(
         metadata={"doc": "Until when a mode holds; a device that has heard nothing newer by then takes the fallback."},
         default=None,
@@ -59,7 +65,7 @@ class GroupAllocation:
     resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
     kind: ResourceKind = field(metadata={"doc": "Kind of the devices."})
     power_mw: float = field(metadata={"doc": "Power at the meter, with cooling, MW."})
-    gpus_busy: int = field(metadata={"doc": "GPUs given to workloads."})
+    gpus_busy: Int32 = field(metadata={"doc": "GPUs given to workloads."})
     workload_ids: list[str] = field(metadata={"doc": "Workloads that run, sorted."})
     margin_usd_h: float = field(metadata={"doc": "Expected margin, USD an hour."})
     reason: str = field(metadata={"doc": "Why, in one line that a person can read."})
@@ -97,7 +103,7 @@ class BindingLimit:
 
     rule: str = field(metadata={"doc": "Which limit: facility cap, transformer, grid call, ramp, GPUs …"})
     subject: str = field(metadata={"doc": "Of what."})
-    interval: int = field(metadata={"doc": "Interval of the plan, 0 for the decided one."})
+    interval: Int32 = field(metadata={"doc": "Interval of the plan, 0 for the decided one."})
     unit: str = field(metadata={"doc": "MW or GPU."})
     usd_h: float = field(metadata={"doc": "Worth of one more unit, USD an hour."})
 
@@ -108,7 +114,7 @@ class GivenUpRule:
 
     rule: str = field(metadata={"doc": "Which rule."})
     subject: str = field(metadata={"doc": "Of what."})
-    interval: int = field(metadata={"doc": "Interval of the plan, 0 for the decided one."})
+    interval: Int32 = field(metadata={"doc": "Interval of the plan, 0 for the decided one."})
     amount: float = field(metadata={"doc": "How much of it."})
     unit: str = field(metadata={"doc": "Unit of the amount."})
     penalty_usd: float = field(metadata={"doc": "Its penalty, USD."})
@@ -126,7 +132,7 @@ class AllocationDecision:
     cause: str = field(metadata={"doc": "The cause in one line."})
     snapshot_id: str = field(metadata={"doc": "event_id of the snapshot it was solved from."})
     interval_start: datetime = field(metadata={"doc": "Start of the interval."})
-    interval_s: int = field(metadata={"doc": "Length of the interval, s."})
+    interval_s: Int32 = field(metadata={"doc": "Length of the interval, s."})
     solver: str = field(metadata={"doc": "Solver and version."})
     status: str = field(metadata={"doc": "OPTIMAL, FEASIBLE or FALLBACK."})
     objective_usd_h: float = field(metadata={"doc": "Expected margin, USD an hour."})
@@ -165,7 +171,7 @@ class GroupInput:
 
     resource_group_id: str = field(metadata={"doc": "Resource group within the facility."})
     kind: ResourceKind = field(metadata={"doc": "Kind of the devices."})
-    units: int = field(metadata={"doc": "Devices."})
+    units: Int32 = field(metadata={"doc": "Devices."})
     idle_power_mw: float = field(metadata={"doc": "IT power with the group off or idle, MW."})
     unit_power_mw: float = field(metadata={"doc": "Extra IT power of one busy GPU, MW; 0 for ASICs."})
     modes: list[ModeOption] = field(metadata={"doc": "Choices of an ASIC group."})
@@ -177,17 +183,17 @@ class GroupInput:
     )
     start_cost_usd: float = field(metadata={"doc": "Wear of starting the whole group, USD."}, default=0.0)
     stop_cost_usd: float = field(metadata={"doc": "Wear of stopping the whole group, USD."}, default=0.0)
-    min_up_s: int = field(metadata={"doc": "Least time that it runs once started, s."}, default=0)
-    min_down_s: int = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
-    held_s: int = field(metadata={"doc": "How long it has been running (or off), s."}, default=0)
+    min_up_s: Int32 = field(metadata={"doc": "Least time that it runs once started, s."}, default=0)
+    min_down_s: Int32 = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
+    held_s: Int32 = field(metadata={"doc": "How long it has been running (or off), s."}, default=0)
     planned_mode: PowerMode | None = field(
         metadata={"doc": "Mode that the plan has for the next interval; null without a plan."}, default=None
     )
     hold_until: datetime | None = field(
         metadata={"doc": "Until when its devices hold the mode commanded last."}, default=None
     )
-    island_gpus: int = field(metadata={"doc": "GPUs that NVLink joins; 0 for ASICs."}, default=0)
-    out_of_service: list[int] = field(
+    island_gpus: Int32 = field(metadata={"doc": "GPUs that NVLink joins; 0 for ASICs."}, default=0)
+    out_of_service: list[Int32] = field(
         metadata={"doc": "Intervals of the plan, the decided one 0, in which it is out of service; sorted."},
         default_factory=list,
     )
@@ -212,13 +218,13 @@ class WorkloadInput:
 
     workload_id: str = field(metadata={"doc": "The workload."})
     state: WorkloadState = field(metadata={"doc": "Its state."})
-    gpus: int = field(metadata={"doc": "GPUs held together."})
-    priority: int = field(metadata={"doc": "Higher goes first."})
+    gpus: Int32 = field(metadata={"doc": "GPUs held together."})
+    priority: Int32 = field(metadata={"doc": "Higher goes first."})
     revenue_usd_h: float = field(metadata={"doc": "Revenue while it runs, USD an hour."})
     preemption_cost_usd: float = field(metadata={"doc": "Cost of stopping it, USD."})
-    remaining_s: int = field(metadata={"doc": "Run time left, s."})
+    remaining_s: Int32 = field(metadata={"doc": "Run time left, s."})
     resource_group_id: str | None = field(metadata={"doc": "GPU group that holds it."}, default=None)
-    slack_s: int | None = field(
+    slack_s: Int32 | None = field(
         metadata={"doc": "Time from the start of the interval to its deadline, s; null for none."}, default=None
     )
     sla_penalty_usd: float = field(metadata={"doc": "Cost of missing the deadline, USD."}, default=0.0)
@@ -253,7 +259,7 @@ class AllocationSnapshot:
     cause_event_id: str = field(metadata={"doc": "Event that caused the decision."})
     cause: str = field(metadata={"doc": "The cause in one line."})
     interval_start: datetime = field(metadata={"doc": "Start of the interval decided."})
-    interval_s: int = field(metadata={"doc": "Length of the interval, s."})
+    interval_s: Int32 = field(metadata={"doc": "Length of the interval, s."})
     cap_mw: float = field(metadata={"doc": "Facility cap, MW."})
     pue_ratio: float = field(metadata={"doc": "Facility power over IT power."})
     power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh, USD/MWh."})
@@ -305,7 +311,7 @@ class AsicTelemetry:
     power_w: float = field(metadata={"doc": "Wall power, W; zero or more."})
     hashrate_ths: float = field(metadata={"doc": "Hashrate over the reading's interval, TH/s; zero or more."})
     temp_c: float = field(metadata={"doc": "Hottest board, degrees Celsius."})
-    fan_rpm: int = field(metadata={"doc": "Mean fan speed, revolutions a minute."})
+    fan_rpm: Int32 = field(metadata={"doc": "Mean fan speed, revolutions a minute."})
 
 
 class AuditOutcome(StrEnum):
@@ -386,7 +392,7 @@ class FleetWindow:
     window_start: datetime = field(metadata={"doc": "Start of the window, aligned to the epoch."})
     window_end: datetime = field(metadata={"doc": "End of the window, exclusive."})
     source_topic: str = field(metadata={"doc": "Topic the readings came from."})
-    source_partition: int = field(metadata={"doc": "Partition the readings came from."})
+    source_partition: Int32 = field(metadata={"doc": "Partition the readings came from."})
     readings: int = field(metadata={"doc": "Readings in the window."})
     devices: int = field(metadata={"doc": "Devices that sent at least one."})
     power_w_sum: float = field(metadata={"doc": "Sum of power_w over the readings, W."})
@@ -427,7 +433,7 @@ class GridPrice:
     market: GridMarket = field(metadata={"doc": "Market of the price."})
     observed_at: datetime = field(metadata={"doc": "Event time: when the price was published."})
     interval_start: datetime = field(metadata={"doc": "Start of the interval that the price holds for."})
-    interval_s: int = field(metadata={"doc": "Length of the interval, s; more than zero."})
+    interval_s: Int32 = field(metadata={"doc": "Length of the interval, s; more than zero."})
     price_usd_mwh: float = field(metadata={"doc": "Energy price, USD/MWh; may be negative."})
 
 
@@ -656,7 +662,7 @@ class Resource:
     facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
     kind: ResourceKind = field(metadata={"doc": "Kind of its devices."})
     model: str = field(metadata={"doc": "Model of its devices."})
-    units: int = field(metadata={"doc": "Devices in the group; more than zero."})
+    units: Int32 = field(metadata={"doc": "Devices in the group; more than zero."})
     idle_power_w: float = field(metadata={"doc": "Power of one device that is off (ASIC) or idle (GPU), W."})
     max_power_w: float = field(metadata={"doc": "Power of one device at its highest setting, W."})
     modes: list[PowerModePoint] = field(metadata={"doc": "Power modes, empty for GPUs."})
@@ -666,9 +672,9 @@ class Resource:
     )
     start_cost_usd: float = field(metadata={"doc": "Wear of starting the whole group, USD."}, default=0.0)
     stop_cost_usd: float = field(metadata={"doc": "Wear of stopping the whole group, USD."}, default=0.0)
-    min_up_s: int = field(metadata={"doc": "Least time that it runs once started, s."}, default=0)
-    min_down_s: int = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
-    island_gpus: int = field(
+    min_up_s: Int32 = field(metadata={"doc": "Least time that it runs once started, s."}, default=0)
+    min_down_s: Int32 = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
+    island_gpus: Int32 = field(
         metadata={"doc": "GPUs that NVLink joins in one node; of no meaning for ASICs."}, default=8
     )
     maintenance: list[MaintenanceWindow] = field(
@@ -696,9 +702,9 @@ class WorkloadRequest:
     observed_at: datetime = field(metadata={"doc": "Event time of the request."})
     customer_id: str = field(metadata={"doc": "Who asks."})
     facility_id: str | None = field(metadata={"doc": "Where it must run; null lets the system choose."}, default=None)
-    gpus: int = field(metadata={"doc": "GPUs held together (gang); SUBMIT only."}, default=0)
-    duration_s: int = field(metadata={"doc": "Run time needed, s; SUBMIT only."}, default=0)
-    priority: int = field(metadata={"doc": "Higher goes first."}, default=0)
+    gpus: Int32 = field(metadata={"doc": "GPUs held together (gang); SUBMIT only."}, default=0)
+    duration_s: Int32 = field(metadata={"doc": "Run time needed, s; SUBMIT only."}, default=0)
+    priority: Int32 = field(metadata={"doc": "Higher goes first."}, default=0)
     deadline: datetime | None = field(metadata={"doc": "Latest completion, null for none."}, default=None)
     price_usd_gpu_hour: float | None = field(
         metadata={"doc": "Agreed price; null takes the customer's contract price."}, default=None
@@ -730,14 +736,14 @@ class WorkloadTransition:
 
     event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
     workload_id: str = field(metadata={"doc": "The workload."})
-    version: int = field(metadata={"doc": "Number of the step, from 1."})
+    version: Int32 = field(metadata={"doc": "Number of the step, from 1."})
     to_state: WorkloadState = field(metadata={"doc": "State after."})
     occurred_at: datetime = field(metadata={"doc": "Event time of the step."})
     customer_id: str = field(metadata={"doc": "Whose it is."})
-    gpus: int = field(metadata={"doc": "GPUs held together."})
-    duration_s: int = field(metadata={"doc": "Run time needed, s."})
-    progress_s: int = field(metadata={"doc": "Run time done before this step, s."})
-    priority: int = field(metadata={"doc": "Higher goes first."})
+    gpus: Int32 = field(metadata={"doc": "GPUs held together."})
+    duration_s: Int32 = field(metadata={"doc": "Run time needed, s."})
+    progress_s: Int32 = field(metadata={"doc": "Run time done before this step, s."})
+    priority: Int32 = field(metadata={"doc": "Higher goes first."})
     requested_at: datetime = field(metadata={"doc": "Event time of the request."})
     price_usd_gpu_hour: float = field(metadata={"doc": "Price, USD per GPU-hour."})
     reason: str = field(metadata={"doc": "Why, in one line."})

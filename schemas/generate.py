@@ -19,10 +19,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""Avro's int, which is written like its long: what reads an event sees to the bounds."""
+
 
 '''
 _SCALARS = {
-    "types.Int32": "int",
+    "types.Int32": "Int32",
     "datetime.datetime": "datetime",
 }
 
