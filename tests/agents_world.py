@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from deploy.local.stack import Stack
@@ -22,10 +22,12 @@ from schemas.catalog import TOPICS, Topic, topic
 from schemas.codec import Codec
 from schemas.registry import Registry
 from streams.agents import recovery
+from streams.agents.error import LogUnavailableError
 from tests.stack_fixture import parts_directory
 
 ROOT = Path(__file__).parent.parent
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
+"""How long a thing may take that takes a moment on an idle machine; only a failure waits so long."""
 T = TypeVar("T")
 
 _RUN = """
@@ -84,7 +86,7 @@ class World:
         """Sends a worker a signal and returns its exit status."""
         process = self.processes.pop(instance)
         process.send_signal(how)
-        return process.wait(30)
+        return process.wait(DEADLINE_S)
 
     def send(self, *events: object) -> None:
         """Appends events to their topics."""
@@ -93,12 +95,12 @@ class World:
             entry = by_class[type(event)]
             key = str(getattr(event, entry.key_field))
             self._producer.produce(entry.name, self.codec.encode(entry, event), key=key)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(DEADLINE_S) == 0
 
     def send_raw(self, name: str, value: bytes, headers: list[tuple[str, str | bytes | None]]) -> None:
         """Appends bytes to a topic."""
         self._producer.produce(name, value, key="raw", headers=headers)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(DEADLINE_S) == 0
 
     def events(self, name: str) -> list[Any]:
         """All committed events of a topic."""
@@ -119,11 +121,17 @@ class World:
     def wait(self, look: Callable[[], T], until: Callable[[T], bool]) -> T:
         """Looks until a condition holds; fails with what was seen and the worker's output where it does not."""
         deadline = time.monotonic() + DEADLINE_S
-        while not until(seen := look()):
+        while True:
+            try:
+                seen: T | Exception = (found := look())
+                if until(found):
+                    return found
+            except (KafkaException, LogUnavailableError) as error:
+                # A broker that has just come back, or made the topics, does not lead them yet.
+                seen = error
             if time.monotonic() > deadline:
                 pytest.fail(f"not seen within {DEADLINE_S:.0f} s, but {seen!r}\n{self.output.read_text()[-3000:]}")
             time.sleep(0.1)
-        return seen
 
 
 @pytest.fixture(scope="session")
@@ -160,11 +168,11 @@ def world(agents_stack: Stack, agents_codec: Codec, tmp_path: Path, request: pyt
 def _empty_topics(kafka: dict[str, Any]) -> None:
     admin = AdminClient(dict(kafka))
     ours = {name for entry in TOPICS for name in (entry.name, entry.dead_letter_topic)}
-    present = ours & set(admin.list_topics(timeout=30).topics)
-    for future in admin.delete_topics(sorted(present), operation_timeout=30).values() if present else ():
-        future.result(30)
+    present = ours & set(admin.list_topics(timeout=DEADLINE_S).topics)
+    for future in admin.delete_topics(sorted(present), operation_timeout=DEADLINE_S).values() if present else ():
+        future.result(DEADLINE_S)
     deadline = time.monotonic() + DEADLINE_S
-    while ours & set(admin.list_topics(timeout=30).topics):
+    while ours & set(admin.list_topics(timeout=DEADLINE_S).topics):
         assert time.monotonic() < deadline, "topics are not deleted"
         time.sleep(0.1)
     provision.create_topics(kafka)

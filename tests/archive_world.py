@@ -26,7 +26,7 @@ from projections.worker import ProjectionConfig, run
 from schemas.catalog import topic
 from tests.projection_world import ROOT, ProjectionWorld
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class ArchiveWorld:
         """Ends the oldest worker process and returns its exit status."""
         process = self.processes.pop(0)
         process.send_signal(how)
-        return process.wait(30)
+        return process.wait(DEADLINE_S)
 
     def following(self, name: str) -> int:
         """The offsets that the archive has reached in the partitions of a topic, added up."""

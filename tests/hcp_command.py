@@ -12,7 +12,7 @@ from hcp.event_log import EventLog
 from schemas.catalog import topic
 from tests.agents_world import ROOT, World
 
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 
 
 def environment(world: World) -> dict[str, str]:

@@ -33,7 +33,8 @@ from tests.running_stack import RunningStack
 from tests.streams_event import facility
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT_S = 20.0
+TIMEOUT_S = 120.0
+"""How long a thing may take that takes a moment on an idle machine; only a failure waits so long."""
 USED = ("telemetry.asic", "workloads.transitions", "audit.events", "registry.resources")
 
 
@@ -95,7 +96,7 @@ class ProjectionWorld:
         """Ends the oldest worker process and returns its exit status."""
         process = self.processes.pop(0)
         process.send_signal(how)
-        return process.wait(30)
+        return process.wait(TIMEOUT_S)
 
     def send(self, name: str, value: bytes | None, partition: int = 0, **more: Any) -> None:
         """Puts bytes on a topic; `flush` makes sure."""
@@ -112,17 +113,19 @@ class ProjectionWorld:
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Returns the rows of a query."""
-        with psycopg.connect(self.dsn, autocommit=True, connect_timeout=10) as connection:
+        with psycopg.connect(self.dsn, autocommit=True, connect_timeout=60) as connection:
             return connection.execute(statement.encode()).fetchall()
 
     def execute(self, statement: str) -> None:
         """Runs a statement without rows."""
-        with psycopg.connect(self.dsn, autocommit=True, connect_timeout=10) as connection:
+        with psycopg.connect(self.dsn, autocommit=True, connect_timeout=60) as connection:
             connection.execute(statement.encode())
 
-    def await_rows(self, statement: str, until: Callable[[list[Any]], bool], deadline_s: float = 60.0) -> list[Any]:
+    def await_rows(
+        self, statement: str, until: Callable[[list[Any]], bool], deadline_s: float = TIMEOUT_S
+    ) -> list[Any]:
         """Asks again until the condition holds; the database may be away meanwhile."""
-        deadline = time.monotonic() + deadline_s
+        deadline = time.monotonic() + TIMEOUT_S
         seen: Any = None
         while time.monotonic() < deadline:
             try:

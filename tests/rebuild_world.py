@@ -23,7 +23,7 @@ from projections.sinks.postgres import PostgresSink
 from projections.table import Database, Mode, Table
 from projections.tables import TABLES, columns
 from projections.worker import ProjectionConfig, run
-from tests.projection_world import ROOT, ProjectionWorld
+from tests.projection_world import ROOT, TIMEOUT_S, ProjectionWorld
 
 PROBE = Table(
     name="rebuild_probe",
@@ -81,7 +81,7 @@ def worker(world: ProjectionWorld, table: Table) -> Iterator[None]:
             yield
         finally:
             stop.set()
-            done.result(60)
+            done.result(TIMEOUT_S)
 
 
 def killed_rebuild(world: ProjectionWorld, table: Table) -> int:
@@ -89,7 +89,7 @@ def killed_rebuild(world: ProjectionWorld, table: Table) -> int:
     renamed = [f"{name}={entry.name}" for name, entry in world.topics.items()]
     arguments = [world.stack.kafka, world.stack.registry_url, world.dsn, world.group_id, table.name, *renamed]
     command = [sys.executable, "-m", "tests.rebuild_world", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=False, timeout=120).returncode
+    return subprocess.run(command, cwd=ROOT, check=False, timeout=TIMEOUT_S).returncode
 
 
 def _main() -> None:

@@ -24,7 +24,8 @@ from tests.running_stack import RunningStack
 from tests.streams_event import an_id, at, facility
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT_S = 20.0
+TIMEOUT_S = 120.0
+"""How long a thing may take that takes a moment on an idle machine; only a failure waits so long."""
 
 
 def reading(seconds: float, device_id: str = "d-0", **changes: Any) -> AsicTelemetry:
@@ -70,7 +71,7 @@ class RollupWorld:
         """Ends a rollup process and returns its exit status."""
         process = self.processes.pop(index)
         process.send_signal(how)
-        return process.wait(30)
+        return process.wait(TIMEOUT_S)
 
     def send(self, value: bytes | None, partition: int, key: str = "d-0", **more: Any) -> None:
         """Puts bytes on the input topic; `flush` makes sure."""
@@ -91,7 +92,7 @@ class RollupWorld:
             self.send_reading(reading(seconds, f"end-{partition}", power_w=0.0), partition)
         self.flush()
 
-    def emitted(self, until: Callable[[list[FleetWindow]], bool], deadline_s: float = 60.0) -> list[FleetWindow]:
+    def emitted(self, until: Callable[[list[FleetWindow]], bool], deadline_s: float = TIMEOUT_S) -> list[FleetWindow]:
         """Reads committed windows from the start until the condition holds."""
         found: list[FleetWindow] = []
         for message in _committed(self.stack.kafka, self.windows.name, deadline_s):
@@ -101,7 +102,7 @@ class RollupWorld:
                 return found
         pytest.fail(f"{len(found)} windows, but not those awaited; the rollup said:\n{self.output.read_text()}")
 
-    def dead(self, count: int, deadline_s: float = 30.0) -> list[Any]:
+    def dead(self, count: int, deadline_s: float = TIMEOUT_S) -> list[Any]:
         """Reads that many dead letters."""
         found: list[Any] = []
         for message in _committed(self.stack.kafka, self.telemetry.dead_letter_topic, deadline_s):

@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 
 from deploy.local import wheel
+from deploy.local.port import free_port
 from deploy.local.progress import Progress
 from deploy.local.timescaledb import TIMESCALE
 from tests.stack_fixture import parts_directory
@@ -30,10 +31,8 @@ class WireServer:
         self.start()
 
     def start(self) -> None:
-        """Starts the server, on a new port, and waits for its ready line."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        """Starts the server and waits for its ready line."""
+        self.port = free_port(self.data, "wire", ())
         with self.data.with_suffix(".log").open("ab") as log:
             self.process = subprocess.Popen(self.command("--port", str(self.port)), stdout=subprocess.PIPE, stderr=log)
         assert self.process.stdout is not None
@@ -53,12 +52,12 @@ class WireServer:
 
     def connect(self, *, autocommit: bool = True, prepare_threshold: int | None = 5) -> Connection:
         """Returns a new connection."""
-        return psycopg.connect(self.dsn, connect_timeout=20, autocommit=autocommit, prepare_threshold=prepare_threshold)
+        return psycopg.connect(self.dsn, connect_timeout=99, autocommit=autocommit, prepare_threshold=prepare_threshold)
 
     def stop(self, stop_signal: signal.Signals = signal.SIGKILL) -> int:
         """Sends a signal and returns the exit status."""
         self.process.send_signal(stop_signal)
-        status = self.process.wait(30)
+        status = self.process.wait(120)
         if self.process.stdout is not None:
             self.process.stdout.close()
         return status
@@ -74,8 +73,8 @@ class WireServer:
 
 @pytest.fixture(scope="session")
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WireServer]:
-    """One server without background rounds, which ends a silent transaction after 3 s; must end cleanly."""
-    with WireServer(tmp_path_factory.mktemp("wire") / "data", "--jobs-every", "0", "--tx-wait", "3") as server:
+    """One server without background rounds; must end cleanly."""
+    with WireServer(tmp_path_factory.mktemp("wire") / "data", "--jobs-every", "0") as server:
         with server.connect() as connection:
             connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         yield server

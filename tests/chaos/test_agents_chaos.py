@@ -16,7 +16,7 @@ from tests.agents_world import World
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.integration,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     # The stack's servers outlive the object that started them, on purpose.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -18,7 +18,7 @@ from tests.desk_world import decided, desk_with
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.integration,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     # The stack's servers outlive the object that started them, on purpose.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

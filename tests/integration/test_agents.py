@@ -13,7 +13,7 @@ from tests.agents_world import ROOT, World
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     # The stack's servers outlive the object that started them, on purpose.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -24,12 +24,12 @@ from tests.streams_event import an_id, audit, facility, transition
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 STRICT = "ALTER TABLE workloads ADD CONSTRAINT strict CHECK (gpus < 100)"
 
 
 def query(dsn: str, statement: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=60) as connection:
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
@@ -43,7 +43,7 @@ def work_until(world: World, worker: str, dsn: str, statement: str, expected: li
             assert time.monotonic() < deadline, f"{seen}, not {expected}"
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(DEADLINE_S) == 0
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_a_replay_that_is_killed_over_and_over_writes_each_letter_once(world: Wo
             worker="project-postgres", stage="TASK_PUT", error="CheckViolation", reason="as it was",
         )  # fmt: skip
         world._producer.produce(dead.target, value, b"acme", headers=dead.headers)
-    assert world._producer.flush(30) == 0
+    assert world._producer.flush(DEADLINE_S) == 0
     written = "SELECT count(*), count(DISTINCT event_id) FROM written"
     deadline = time.monotonic() + DEADLINE_S
     with psycopg.connect(postgres, autocommit=True) as connection:

@@ -17,7 +17,7 @@ from projections.error import ProjectionError
 from schemas.catalog import topic
 from schemas.dead_letter import DeadLetter, Resolution
 from schemas.events import Facility
-from tests.projection_world import ProjectionWorld
+from tests.projection_world import TIMEOUT_S, ProjectionWorld
 from tests.rollup_world import reading
 from tests.streams_event import audit, facility, transition
 
@@ -57,7 +57,7 @@ def register(world: ProjectionWorld, event: Facility) -> None:
     entry = topic("registry.facilities")
     producer = Producer({"bootstrap.servers": world.stack.kafka})
     producer.produce(entry.name, world.codec.encode(entry, event), event.facility_id.encode())
-    assert producer.flush(20) == 0
+    assert producer.flush(TIMEOUT_S) == 0
 
 
 def test_a_reading_whose_facility_is_registered_since_is_appended_once(timescale_world: ProjectionWorld) -> None:

@@ -12,7 +12,7 @@ from tests.agents_world import ROOT
 from tests.demo_world import DemoWorld
 
 pytestmark = pytest.mark.integration
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 
 
 def hcp(world: DemoWorld, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -282,7 +282,7 @@ def test_deployments_at_one_time_take_turns(postgres_database: str) -> None:
 
     def deploy(_: int) -> int:
         with psycopg.connect(postgres_database, autocommit=True) as connection:
-            together.wait(20)
+            together.wait(120)
             return len(apply(connection, Database.POSTGRES, grown).changes)
 
     with ThreadPoolExecutor(4) as pool:
@@ -299,7 +299,7 @@ def hcp(stack: RunningStack, postgres_database: str, *arguments: str) -> subproc
     environment = {**os.environ, **stack.environment, "HCP_POSTGRES_DSN": postgres_database}
     return subprocess.run(
         [sys.executable, "-m", "hcp", "projections", *arguments],
-        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60, check=False,
+        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, check=False,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from projections.error import FencedError, MigrationError
 from projections.sink import Claim, Step
 from projections.table import Database
 from schemas.events import WorkloadState
-from tests.projection_world import ProjectionWorld
+from tests.projection_world import TIMEOUT_S, ProjectionWorld
 from tests.rollup_world import reading
 from tests.streams_event import audit, miners, transition
 
@@ -26,7 +26,7 @@ def dead_letters(world: ProjectionWorld, name: str, count: int) -> list[Any]:
     consumer = Consumer({"bootstrap.servers": world.stack.kafka, "group.id": "t", "enable.auto.commit": False})
     consumer.assign([TopicPartition(world.topics[name].dead_letter_topic, 0, 0)])
     try:
-        found = consumer.consume(count, 20.0)
+        found = consumer.consume(count, TIMEOUT_S)
     finally:
         consumer.close()
     assert len(found) == count

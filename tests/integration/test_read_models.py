@@ -31,7 +31,7 @@ NAMES = (
     "audit.events",
 )  # fmt: skip
 COUNT = 60
-TIMEOUT_S = 90.0
+TIMEOUT_S = 240.0
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Workers:
         processes, self.running = self.running, []
         for process in processes:
             process.send_signal(how)
-        return [process.wait(30) for process in processes]
+        return [process.wait(TIMEOUT_S) for process in processes]
 
     def wait(self, condition: Callable[[], bool], what: Callable[[], object]) -> None:
         """Asks again until the condition holds."""
@@ -81,7 +81,7 @@ class Log:
             self._put("workloads.transitions", workload_id, workload_step(workload_id, version, state))
             self._put("audit.events", workload_id, audited(event_id, self.prefix))
             self.audited.add(event_id)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(TIMEOUT_S) == 0
 
     def _put(self, name: str, key: str, event: object) -> None:
         self._producer.produce(name, self._codec.encode(topic(name), event), key=key)

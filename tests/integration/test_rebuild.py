@@ -30,7 +30,7 @@ from schemas.catalog import topic
 from schemas.columnar import ROW, ColumnarDecoder
 from schemas.events import WorkloadState
 from schemas.registry import Registry
-from tests.projection_world import ROOT, ProjectionWorld
+from tests.projection_world import ROOT, TIMEOUT_S, ProjectionWorld
 from tests.rebuild_world import PROBE, config, killed_rebuild, quiet, rebuilt, verified, worker
 from tests.rollup_world import reading
 from tests.streams_event import audit, transition
@@ -140,7 +140,7 @@ def test_appended_rows_are_neither_lost_nor_doubled_however_often_the_table_is_s
                 rebuild(config(world, PROBE), threading.Event(), let_the_worker_move)
         finally:
             stop.set()
-        sending.result(30)
+        sending.result(TIMEOUT_S)
         world.await_rows("SELECT count(*) FROM rebuild_probe", lambda rows: rows[0][0] >= sent[0])
     total = "SELECT count(*), count(DISTINCT power_w), max(power_w)::int FROM rebuild_probe"
     assert world.query(total) == [(sent[0], sent[0], sent[0] - 1)]
@@ -223,17 +223,17 @@ def test_of_two_rebuilds_of_a_table_the_later_one_wins(postgres_world: Projectio
 
     def wait_once(_step: str, _done: int, _total: int) -> None:
         is_reading.set()
-        assert may_go_on.wait(60)
+        assert may_go_on.wait(TIMEOUT_S)
 
     with ThreadPoolExecutor(1) as pool:
         earlier = pool.submit(rebuild, config(world, AUDIT_LOGS), threading.Event(), wait_once)
-        assert is_reading.wait(60)
+        assert is_reading.wait(TIMEOUT_S)
         try:
             assert rebuilt(world, AUDIT_LOGS).rows == 30
         finally:
             may_go_on.set()
         with pytest.raises(FencedError, match="another rebuild of it"):
-            earlier.result(60)
+            earlier.result(TIMEOUT_S)
     assert world.query(COUNT) == [(30,)]
 
 
@@ -259,7 +259,7 @@ def test_while_tables_are_swapped_the_worker_can_not_move(postgres_world: Projec
 def test_records_of_aborted_transactions_are_no_rows_and_markers_no_obstacle(postgres_world: ProjectionWorld) -> None:
     world, entry = postgres_world, postgres_world.topics["audit.events"]
     producer = Producer({"bootstrap.servers": world.stack.kafka, "transactional.id": world.group_id})
-    producer.init_transactions(20)
+    producer.init_transactions(TIMEOUT_S)
     for first, end in (
         (0, producer.commit_transaction),
         (3, producer.abort_transaction),
@@ -268,8 +268,8 @@ def test_records_of_aborted_transactions_are_no_rows_and_markers_no_obstacle(pos
         producer.begin_transaction()
         for number in range(first, first + 3):
             producer.produce(entry.name, world.codec.encode(entry, audit(number)), b"key", 0)
-        producer.flush(20)
-        end(20)
+        producer.flush(TIMEOUT_S)
+        end(TIMEOUT_S)
     # Three records and a marker, three times: the log ends with a marker.
     assert rebuilt(world, AUDIT_LOGS).rows == 6
     assert world.query("SELECT next_offset FROM projection_offsets WHERE worker ~ '^rebuild'") == [(12,)]
@@ -311,12 +311,12 @@ def test_rows_that_kafka_no_longer_has_are_not_lost_without_a_word(postgres_worl
     consumer = Consumer({"bootstrap.servers": world.stack.kafka, "group.id": "t", "enable.auto.commit": False})
     consumer.assign([TopicPartition(name, 0, 0)])
     # Some more than Kafka is going to lose: what both have is taken once.
-    archived = consumer.consume(30, 20.0)
+    archived = consumer.consume(30, TIMEOUT_S)
     consumer.close()
     assert len(archived) == 30
     admin = AdminClient({"bootstrap.servers": world.stack.kafka})
     for future in admin.delete_records([TopicPartition(name, 0, 20)]).values():
-        future.result(20)
+        future.result(TIMEOUT_S)
     with pytest.raises(ShrinkError, match=f"would have 30 rows and has 50: Kafka has nothing any more of {name} .0. "
                                           "before offset 20"):  # fmt: skip
         rebuilt(world, AUDIT_LOGS)

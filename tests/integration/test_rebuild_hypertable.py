@@ -16,7 +16,7 @@ import pytest
 from projections.error import FencedError
 from projections.rebuild.filling import StoppedError
 from projections.rebuild.run import rebuild
-from tests.projection_world import ProjectionWorld
+from tests.projection_world import TIMEOUT_S, ProjectionWorld
 from tests.rebuild_world import PROBE, config, quiet, rebuilt, verified, worker
 from tests.rollup_world import reading
 
@@ -129,7 +129,7 @@ def test_a_hypertable_is_swapped_under_its_worker_with_aggregates_and_policies_i
             sending = pool.submit(go_on)
             found = rebuilt(probe, PROBE)
             stop.set()
-            last = sending.result(30)
+            last = sending.result(TIMEOUT_S)
         probe.flush()
         assert found.rows >= 300
         # 0 + 1 + … + (last - 1): nothing is doubled or lost, the forged reading is as it was sent.
@@ -171,11 +171,11 @@ def test_a_rebuild_that_slept_can_not_swap_what_a_later_one_fills(probe: Project
     def sleep_before_the_swap(step: str, _done: int, _total: int) -> None:
         if step.endswith("reading the rebuilt table"):
             sleeps.set()
-            assert may_wake.wait(60)
+            assert may_wake.wait(TIMEOUT_S)
 
     with ThreadPoolExecutor(1) as pool:
         earlier = pool.submit(rebuild, config(probe, PROBE), threading.Event(), sleep_before_the_swap)
-        assert sleeps.wait(60)
+        assert sleeps.wait(TIMEOUT_S)
         later = threading.Event()
         later.set()
         try:
@@ -185,5 +185,5 @@ def test_a_rebuild_that_slept_can_not_swap_what_a_later_one_fills(probe: Project
         finally:
             may_wake.set()
         with pytest.raises(FencedError, match="another rebuild of it"):
-            earlier.result(60)
+            earlier.result(TIMEOUT_S)
     assert probe.query("SELECT count(*) FROM rebuild_probe") == [(30,)]

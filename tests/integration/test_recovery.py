@@ -11,7 +11,7 @@ from tests.agents_world import World
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(600),
     # The stack's servers outlive the object that started them, on purpose.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
@@ -20,7 +20,7 @@ pytestmark = [
 def transactional(world: World, name: str) -> Producer:
     """A producer in an open transaction."""
     found = Producer({**world.kafka, "transactional.id": f"{world.group_id}-{name}"})
-    found.init_transactions(30)
+    found.init_transactions(120)
     found.begin_transaction()
     return found
 
@@ -29,11 +29,11 @@ def test_what_is_committed_behind_an_open_transaction_of_another_is_waited_for(w
     decisions = topic("allocations.decisions")
     other, predecessor = transactional(world, "other"), transactional(world, "predecessor")
     other.produce(decisions.name, b"others", "key")
-    assert other.flush(30) == 0
+    assert other.flush(120) == 0
     predecessor.produce(decisions.name, b"predecessors", "key")
-    predecessor.commit_transaction(30)
+    predecessor.commit_transaction(120)
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(lambda: [m.value() for m in recovery.messages(world.kafka, decisions)])
         wait([found], timeout=2)  # a reader that did not wait would be done by then
-        other.commit_transaction(30)
-        assert found.result(30) == [b"others", b"predecessors"]
+        other.commit_transaction(120)
+        assert found.result(120) == [b"others", b"predecessors"]

@@ -18,7 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from hcp.dead_letter_log import DeadLetterLog
 from schemas.catalog import DEAD_LETTER_MAX_BYTES
-from tests.projection_world import ProjectionWorld
+from tests.projection_world import TIMEOUT_S, ProjectionWorld
 from tests.rollup_world import reading
 from tests.streams_event import audit, transition
 
@@ -143,7 +143,7 @@ def limit_letters(world: ProjectionWorld, name: str, largest_bytes: int) -> None
     largest = ConfigEntry("max.message.bytes", str(largest_bytes), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, world.topics[name].dead_letter_topic, incremental_configs=[largest])
     for future in admin.incremental_alter_configs([resource]).values():
-        future.result(30)
+        future.result(TIMEOUT_S)
 
 
 def test_a_letter_that_the_broker_does_not_take_holds_its_message_back(postgres_world: ProjectionWorld) -> None:

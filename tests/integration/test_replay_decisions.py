@@ -18,7 +18,7 @@ URI = DATA / "ercot_rtm_spp_15min_2021-02_uri.csv"
 CHEAP_USD_MWH = 60
 DEAR_USD_MWH = 500
 FLEET = ("--miners", "40", "--gpus", "48", "--speed", "300")
-DEADLINE_S = 120.0
+DEADLINE_S = 300.0
 
 
 def mines(decision: AllocationDecision) -> bool:
@@ -33,6 +33,11 @@ def has_to(snapshot: AllocationSnapshot, *, rest: bool) -> bool:
     return ramps or any(
         has_to_stay(group) and (group.current_mode is PowerMode.OFF) is rest for group in snapshot.groups
     )
+
+
+def knows_a_call(snapshot: AllocationSnapshot) -> bool:
+    """Whether the grid operator has called, for now or for the hours ahead."""
+    return snapshot.signal_id is not None or any(interval.limit_mw is not None for interval in snapshot.horizon)
 
 
 def assert_decisions_follow(world: DemoWorld) -> None:
@@ -50,12 +55,13 @@ def assert_decisions_follow(world: DemoWorld) -> None:
             for decision in decisions
             if decision.power_cost_usd_mwh > DEAR_USD_MWH and not has_to(taken[decision.decision_id], rest=False)
         ]
-        # The grid pays for the load of a call, by the hour of the day: then even cheap power may be worth more unused.
+        # The grid pays for the load of a call, by the hour of the day: then even cheap power may be worth more unused,
+        # and before a call that is known the load may have to fall already.
         cheap = [
             decision
             for decision in decisions
             if decision.power_cost_usd_mwh < CHEAP_USD_MWH
-            and taken[decision.decision_id].signal_id is None
+            and not knows_a_call(taken[decision.decision_id])
             and not has_to(taken[decision.decision_id], rest=True)
         ]
     ran = [group.reason for decision in dear if mines(decision) for group in decision.allocations]

@@ -30,7 +30,7 @@ from tests.running_stack import RunningStack
 
 pytestmark = pytest.mark.integration
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 PARTITIONS = 2
 FIELDS: list[dict[str, Any]] = [
     {"name": "event_id", "type": "string"},

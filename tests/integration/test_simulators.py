@@ -13,7 +13,7 @@ from schemas import events as e
 from schemas import rule
 from schemas.catalog import TOPICS
 from schemas.columnar import ColumnarDecoder
-from tests.agents_world import World
+from tests.agents_world import DEADLINE_S, World
 from tests.hcp_command import hcp, running_hcp, so_far
 from tests.simulators_world import set_mode, workload_command
 
@@ -93,7 +93,7 @@ def test_devices_obey_the_commands_that_the_log_holds(world: World) -> None:
 def test_devices_obey_a_command_that_comes_while_they_run(world: World) -> None:
     with running_hcp(world, "simulate", "--miners", "40", "--gpus", "48", "--speed", "60") as process:
         newest = world.wait(lambda: so_far(world, "telemetry.asic"), bool)[-1].observed_at
-        world.send(set_mode("texas-1-s21", e.PowerMode.OFF, newest, valid_s=3600))
+        world.send(set_mode("texas-1-s21", e.PowerMode.OFF, newest, valid_s=86_400))
 
         def modes() -> set[e.PowerMode]:
             readings = so_far(world, "telemetry.asic")
@@ -101,16 +101,22 @@ def test_devices_obey_a_command_that_comes_while_they_run(world: World) -> None:
 
         world.wait(modes, lambda seen: e.PowerMode.OFF in seen)
         process.send_signal(signal.SIGTERM)
-        _, talk = process.communicate(timeout=30)
+        _, talk = process.communicate(timeout=DEADLINE_S)
         assert process.returncode == 0, talk
         assert "events delivered" in talk
 
 
 def test_event_time_starts_a_day_ago_and_stays_behind_the_wall_clock(world: World) -> None:
-    assert hcp(world, "simulate", *FLEET, "--for", "1s").returncode == 0
+    before = datetime.now(UTC)
+    with running_hcp(world, "simulate", "--miners", "40", "--gpus", "48", "--speed", "60") as process:
+        world.wait(lambda: so_far(world, "telemetry.asic"), bool)
+        process.send_signal(signal.SIGTERM)
+        _, talk = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0, talk
     times = [reading.observed_at for reading in world.events("telemetry.asic")]
     now = datetime.now(UTC)
-    assert timedelta(hours=23, minutes=30) < now - min(times) < timedelta(hours=24, minutes=30)
+    # It starts at a whole quarter of an hour, and the first device reports within 15 s.
+    assert before - timedelta(hours=24, minutes=15) <= min(times) <= now - timedelta(hours=24, seconds=-15)
     assert max(times) < now
 
 
@@ -139,7 +145,7 @@ def test_a_broker_that_is_killed_is_waited_for_and_no_reading_is_lost(world: Wor
         there = len(so_far(world, "telemetry.asic"))
         world.wait(lambda: len(so_far(world, "telemetry.asic")), lambda seen: seen > there + 400)
         process.send_signal(signal.SIGTERM)
-        _, talk = process.communicate(timeout=60)
+        _, talk = process.communicate(timeout=DEADLINE_S)
         assert process.returncode == 0, talk
     assert _gaps(world) == {timedelta(seconds=15)}
 
@@ -147,7 +153,8 @@ def test_a_broker_that_is_killed_is_waited_for_and_no_reading_is_lost(world: Wor
 def test_missing_topics_are_named_with_the_command_that_makes_them(world: World) -> None:
     admin = AdminClient(dict(world.kafka))
     for future in admin.delete_topics(["market.ticks"]).values():
-        future.result(30)
-    refused = hcp(world, "simulate", *FLEET, "--for", "5s")
+        future.result(DEADLINE_S)
+    world.wait(lambda: set(admin.list_topics(timeout=DEADLINE_S).topics), lambda seen: "market.ticks" not in seen)
+    refused = hcp(world, "simulate", *FLEET, *_span(START, 5))
     assert refused.returncode == 1
     assert "market.ticks: `hcp schemas register` creates them" in refused.stderr

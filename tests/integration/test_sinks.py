@@ -245,7 +245,7 @@ def test_a_claim_that_is_not_done_yet_stops_who_reads_the_epoch_behind_it(store:
             while store.query(blocked) == [(0,)]:
                 assert not late.done()
         with pytest.raises(FencedError):
-            late.result(60)
+            late.result(180)
     assert store.workloads() == {}
     assert successor.claim({ONE: 0}) == {ONE: Claim(0, epoch=3)}
 

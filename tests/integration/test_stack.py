@@ -24,18 +24,18 @@ def test_killed_broker_has_every_acknowledged_record(stack: RunningStack, topic_
     topic, values = topic_name("kept"), [f"record {number}".encode() for number in range(500)]
     config: dict[str, str | int | float | bool] = {"bootstrap.servers": stack.kafka}
     admin = AdminClient(config)
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(120)
     producer = Producer({**config, "acks": "all", "enable.idempotence": True})
     for value in values:
         producer.produce(topic, value)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
     stack.kill("kafka")
     stack.up()
     consumer = Consumer({**config, "group.id": topic, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     found: list[bytes | None] = []
     while len(found) < len(values):
-        messages = consumer.consume(len(values), timeout=30)
+        messages = consumer.consume(len(values), timeout=120)
         assert messages, f"{len(found)} of {len(values)} records came back"
         found += [message.value() for message in messages]
     consumer.close()
@@ -90,8 +90,8 @@ def test_all_killed_at_once_come_back_at_their_addresses(stack: RunningStack) ->
 def test_broker_makes_no_topic_that_nobody_declared(stack: RunningStack, topic_name: Callable[[str], str]) -> None:
     admin = AdminClient({"bootstrap.servers": stack.kafka})
     topic = topic_name("undeclared")
-    assert admin.list_topics(topic, timeout=20).topics[topic].error is not None
-    assert topic not in admin.list_topics(timeout=20).topics
+    assert admin.list_topics(topic, timeout=120).topics[topic].error is not None
+    assert topic not in admin.list_topics(timeout=120).topics
 
 
 def test_registry_starts_with_backward_compatibility(stack: RunningStack) -> None:

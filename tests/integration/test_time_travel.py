@@ -26,7 +26,7 @@ from schemas.events import WorkloadState, WorkloadTransition
 from tests.agents_world import World
 from tests.archive_world import ArchiveWorld
 from tests.hcp_command import hcp, running_hcp
-from tests.projection_world import ProjectionWorld
+from tests.projection_world import TIMEOUT_S, ProjectionWorld
 from tests.streams_event import an_id, at, transition
 
 pytestmark = pytest.mark.integration
@@ -61,7 +61,7 @@ def delete_before(world: ProjectionWorld, offset: int) -> None:
     """Kafka forgets, as it does when the retention is over."""
     admin = AdminClient({"bootstrap.servers": world.stack.kafka})
     for future in admin.delete_records([TopicPartition(world.topics[TRANSITIONS].name, 0, offset)]).values():
-        future.result(20)
+        future.result(TIMEOUT_S)
 
 
 def test_the_past_is_what_the_table_was(postgres_world: ProjectionWorld) -> None:
@@ -164,7 +164,7 @@ def archived(world: World, tmp_path: Path) -> World:
         archive = Archive(ArchiveStore(str(tmp_path / "archive")))
         world.wait(lambda: archive.ledger((TRANSITIONS, 0)).following, lambda offset: offset == 6)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(TIMEOUT_S) == 0
     world.send(*(step(number, 3) for number in range(3)))
     return world
 

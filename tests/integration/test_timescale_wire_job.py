@@ -12,7 +12,7 @@ import pytest
 from tests.wire_server import T0, Connection, WireServer, composed, copy_rows, count, create_hypertable, value
 
 pytestmark = pytest.mark.integration
-NOW = datetime.now(UTC)  # retention and compression policies ask the clock of the database
+NOW = datetime.now(UTC)  # policies ask the clock of the database, which may be in the next day by then
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def busy(tmp_path: Path) -> Iterator[WireServer]:
 
 
 def eventually(claim: Callable[[], bool], seen: Callable[[], object]) -> None:
-    """Waits until `claim` holds; fails after 40 s with what was seen."""
-    deadline = time.monotonic() + 40
+    """Waits until `claim` holds; fails after 180 s with what was seen."""
+    deadline = time.monotonic() + 180
     while not claim():
         assert time.monotonic() < deadline, seen()
         time.sleep(0.1)
@@ -68,15 +68,17 @@ def test_compressed_chunks_take_rows_and_retention_drops_old_ones(conn: Connecti
     compression = value(conn, "SELECT add_compression_policy(%s::regclass, interval '10 days')", (table,))
     retention = value(conn, "SELECT add_retention_policy(%s::regclass, interval '15 days')", (table,))
     chunks = "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = %s"
-    before = value(conn, chunks, (table,))
     conn.execute("CALL run_job(%s)", (compression,))
     assert value(conn, chunks + " AND is_compressed", (table,)) in range(8, 12)
     assert count(conn, table) == 20_000
     moment = start + timedelta(seconds=1)
     conn.execute(composed("INSERT INTO {} VALUES (%s, 1, 1)", table), (moment,))  # into a compressed chunk
     assert conn.execute(composed("UPDATE {} SET value = -1 WHERE ts = %s", table), (moment,)).rowcount == 1
+    before = value(conn, chunks, (table,))
+    kept = value(conn, chunks + " AND range_end > now() - interval '15 days'", (table,))
     conn.execute("CALL run_job(%s)", (retention,))
-    assert value(conn, chunks, (table,)) == before - 5
+    assert value(conn, chunks, (table,)) == kept
+    assert before - kept in {5, 6}
 
 
 def test_due_jobs_run_by_themselves(busy: WireServer) -> None:
@@ -105,7 +107,7 @@ def test_clients_have_their_turn_within_a_refresh(tmp_path: Path) -> None:
         client.execute(
             "SELECT add_continuous_aggregate_policy('m_hour', interval '4 days', interval '1 hour', interval '1 hour')"
         )
-        seen, deadline = {0}, time.monotonic() + 40
+        seen, deadline = {0}, time.monotonic() + 180
         while max(seen) < 40 and time.monotonic() < deadline:
             seen.add(count(client, "m_hour"))
         assert {40, 41} & seen
@@ -147,6 +149,6 @@ def test_log_is_checkpointed_as_it_grows(busy: WireServer) -> None:
 
 
 def test_second_server_on_the_same_folder_is_refused(wire: WireServer) -> None:
-    done = subprocess.run(wire.command("--port", "0"), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(wire.command("--port", "0"), capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 1
     assert "in use" in done.stderr
