@@ -1,6 +1,7 @@
 """The schema registry as the codec needs it: ids, the schemas behind them, and the compatibility gate."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from schemas.catalog import Topic
 
 _NOT_FOUND = 404
 _CONFLICT = 409
+_AGAIN_S = (0.2, 1.0)
 
 
 class RegistryError(Exception):
@@ -126,9 +128,13 @@ class Registry:
             data=json.dumps({"schema": topic.schema_text, "schemaType": "AVRO"}).encode(),
             headers={"Content-Type": "application/vnd.schemaregistry.v1+json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            verdict: dict[str, Any] = json.load(answer)
-        return verdict
+        for wait_s in _AGAIN_S:
+            try:
+                return _answer(request)
+            except ConnectionError:
+                # It took the question and hung up, as a server does that has much to do; asking changes nothing.
+                time.sleep(wait_s)
+        return _answer(request)
 
     def _has_versions(self, subject: str) -> bool:
         try:
@@ -141,6 +147,12 @@ class Registry:
 
 def _avro(topic: Topic) -> Schema:
     return Schema(topic.schema_text, "AVRO")
+
+
+def _answer(request: urllib.request.Request) -> dict[str, Any]:
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - see where it is made
+        found: dict[str, Any] = json.load(answer)
+    return found
 
 
 def _schema_id(value: int | None) -> int:
