@@ -297,6 +297,10 @@ class AllocationSnapshot:
     hashprice_usd_ths_day: float | None = field(
         metadata={"doc": "Revenue of 1 TH/s over a day that they rest on, USD."}, default=None
     )
+    transmission_usd_mwh: float = field(
+        metadata={"doc": "Expected transmission charge by coincident peaks within the power cost, USD/MWh."},
+        default=0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,6 +382,12 @@ class Facility:
     block_mw: float = field(metadata={"doc": "Power bought ahead at a fixed price, MW."}, default=0.0)
     transformers: list[TransformerLimit] = field(
         metadata={"doc": "Limits within the facility, sorted by id."}, default_factory=list
+    )
+    transmission_usd_kw_year: float = field(
+        metadata={
+            "doc": "Transmission charge by load at the four coincident peaks that the adder does not hold, USD a kW and year."
+        },
+        default=0.0,
     )
 
 

@@ -65,6 +65,7 @@ RULES: dict[type, tuple[Rule, ...]] = {
     events.Facility: (
         _positive("cap_mw"),
         Rule("pue_ratio", pl.col("pue_ratio").is_finite() & (pl.col("pue_ratio") >= 1), "must be 1 or more"),
+        _not_negative("transmission_usd_kw_year"),
     ),
     events.Resource: (_positive("units"), _not_negative("idle_power_w"), _positive("max_power_w")),
     events.WorkloadRequest: (

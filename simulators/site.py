@@ -198,6 +198,7 @@ def _facility(plan: SitePlan, resources: Sequence[events.Resource], at_ms: int) 
         cap_mw=cap_mw,
         pue_ratio=plan.pue_ratio,
         energy_adder_usd_mwh=plan.energy_adder_usd_mwh,
+        transmission_usd_kw_year=plan.transmission_usd_kw_year,
         sell_back_limit_mw=round(plan.sell_back_share * cap_mw, 3),
         recorded_at=to_datetime(at_ms),
         region=plan.region,

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, ResourceKind, WorkloadInput
+from streams.domain import economics
 from streams.domain.workload import ON_GPUS
 
 MONEY_PER_USD = 1_000_000
@@ -89,7 +90,7 @@ def choices(snapshot: AllocationSnapshot) -> Choices:
     """Returns the choices of a snapshot."""
     pue = snapshot.pue_ratio
     # A MWh used costs its price and the payment that a call would have given for it.
-    cost = snapshot.power_cost_usd_mwh + snapshot.payment_usd_mwh
+    cost = economics.grid_value_usd_mwh(snapshot.power_cost_usd_mwh, snapshot.payment_usd_mwh)
     base_mw = sum(group.idle_power_mw for group in snapshot.groups) * pue
     preemptible = sum(
         preemption_usd_h(snapshot, workload) for workload in snapshot.workloads if workload.state in ON_GPUS

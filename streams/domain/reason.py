@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, WorkloadInput
+from streams.domain import economics
 from streams.domain.choice import Choices, ModeChoice, has_to_stay, is_switched, switching_usd
 
 
@@ -13,7 +14,7 @@ def mining_reason(
     """Reason of an ASIC group, such as "NORMAL: earns 78.2 $/MWh at a cost of 31.0, limited by the facility cap"."""
     if 0 in group.out_of_service:
         return "OFF: out of service for maintenance"
-    cost = snapshot.power_cost_usd_mwh + snapshot.payment_usd_mwh
+    cost = economics.grid_value_usd_mwh(snapshot.power_cost_usd_mwh, snapshot.payment_usd_mwh)
     options = found.modes[group.resource_group_id]
     best = max(options, key=lambda c: (c.margin_usd_h, -c.extra_w))
     chosen = next(c for c in options if c.mode is mode)
@@ -41,7 +42,7 @@ def gpu_reason(
     load_extra_w: int,
 ) -> str:
     """Reason of a GPU group: what runs, what it earns, what was stopped, and what keeps others waiting."""
-    cost = snapshot.power_cost_usd_mwh + snapshot.payment_usd_mwh
+    cost = economics.grid_value_usd_mwh(snapshot.power_cost_usd_mwh, snapshot.payment_usd_mwh)
     busy = sum(w.gpus for w in runs)
     parts = [f"{busy} of {group.units} GPUs busy with {len(runs)} workloads"]
     power_mw = busy * group.unit_power_mw * snapshot.pue_ratio

@@ -31,6 +31,7 @@ def test_higher_lmp_raises_the_cost_of_energy_with_the_adder() -> None:
 def test_changes_add_up() -> None:
     after = changed(known(), {"facility.Texas-1.energy_adder_usd_mwh": 20.0, "grid.lmp.HB_WEST": 300.0})
     assert after.power_cost_usd_mwh == 320.0
+    assert changed(after, {"facility.Texas-1.transmission_usd_mwh": 150.0}).power_cost_usd_mwh == 470.0
 
 
 def test_decided_interval_of_the_horizon_follows_and_the_others_do_not() -> None:
@@ -82,8 +83,9 @@ def test_unknown_path_is_refused_with_all_that_can_be_set() -> None:
         changed(known(), {"grid.lmp.HB_NORTH": 300.0})
     assert str(refused.value) == (
         "this decision has no grid.lmp.HB_NORTH; what can be set: facility.Texas-1.cap_mw,"
-        " facility.Texas-1.energy_adder_usd_mwh, facility.Texas-1.pue_ratio, grid.lmp.HB_WEST,"
-        " grid.power_cost_usd_mwh, market.BTC-USD, market.hashprice_usd_ths_day, workload.w1.revenue_usd_h"
+        " facility.Texas-1.energy_adder_usd_mwh, facility.Texas-1.pue_ratio, facility.Texas-1.transmission_usd_mwh,"
+        " grid.lmp.HB_WEST, grid.power_cost_usd_mwh, market.BTC-USD, market.hashprice_usd_ths_day,"
+        " workload.w1.revenue_usd_h"
     )
 
 
