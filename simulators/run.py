@@ -123,9 +123,9 @@ class _Run:
         self._stop = stop
         self._listener = listener
         self._wall = wall
-        registry = Registry(config.registry_url)
-        self._feed = Feed(config.kafka, registry)
-        self._outlet = Outlet(config.kafka, registry)
+        self._registry = Registry(config.registry_url)
+        self._feed = Feed(config.kafka, self._registry)
+        self._outlet = Outlet(config.kafka, self._registry)
         self._ledger = FaultLedger(config.fault_ledger)
 
     def run(self) -> int:
@@ -146,6 +146,7 @@ class _Run:
             self._outlet.discard()
             self._feed.close()
             self._ledger.close()
+            self._registry.close()
 
     def _started(self) -> Simulation | None:
         """Returns the simulation as the log allows it, once broker and registry answer; None where stopped before."""
