@@ -80,6 +80,9 @@ class Settings(BaseSettings):
         description="Rows up to which small files of the archive are merged; a merge may hold twice as many.",
     )
     seed: int = Field(1, description="Seed of the simulators.")
+    faults: str = Field(
+        "", description="Faults that `hcp simulate` puts into the telemetry, as its --faults: late=0.01,corrupt=0.001 …"
+    )
 
     @property
     def parts(self) -> Path:
