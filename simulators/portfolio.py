@@ -53,6 +53,7 @@ class SitePlan:
     climate: Climate
     asic_shares: tuple[tuple[AsicModel, int], ...]
     gpu_share: int
+    award_share: float = 0.0
 
 
 ERCOT_TRANSMISSION_USD_KW_YEAR = 60.0
@@ -93,6 +94,7 @@ PLANS = (
         climate=Climate(19.0, 10.0, 6.0, -6.5),
         asic_shares=((S19_XP, 20), (M60S, 15)),
         gpu_share=30,
+        award_share=0.25,
     ),
     SitePlan(
         facility_id="Canada-1",

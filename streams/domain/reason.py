@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, WorkloadInput
 from streams.domain import economics
 from streams.domain.choice import Choices, ModeChoice, has_to_stay, is_switched, switching_usd
+from streams.domain.plan.penalty import Rule
 
 
 def mining_reason(
@@ -66,6 +67,8 @@ def gpu_reason(
 
 def _limit(snapshot: AllocationSnapshot, found: Choices, group: GroupInput, load_extra_w: int, more_w: int) -> str:
     wanted_w = load_extra_w + more_w
+    if any(floor.rule == Rule.CAPACITY and wanted_w < floor.extra_w <= load_extra_w for floor in found.floors):
+        return "but the load is held ready for a capacity award"
     if found.limit_extra_w is not None and wanted_w > found.limit_extra_w:
         return f"limited by grid call {snapshot.signal_id} to {snapshot.limit_mw:.3f} MW"
     if wanted_w > found.cap_extra_w:

@@ -90,6 +90,7 @@ def take(
             TransformerLimit(transformer_id=t.transformer_id, cap_mw=t.cap_mw)
             for t in sorted(facility.transformers, key=lambda t: t.transformer_id)
         ],
+        capacity_awards=[award for award in facility.capacity_awards if award.ends_at > due.interval_start],
         horizon=list(horizon(state, inputs, due, ahead or HorizonPolicy())) if due.is_plan else [],
         settlement_point=inputs.facility.settlement_point,
         lmp_usd_mwh=cost.lmp_usd_mwh,

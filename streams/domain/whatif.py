@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from schemas.events import AllocationDecision, AllocationSnapshot, GroupAllocation, ModeOption
+from schemas.events import AllocationDecision, AllocationSnapshot, CapacityAward, GroupAllocation, ModeOption
 from streams.domain import economics
 from streams.domain.power_cost import PowerCost
 
@@ -98,6 +98,8 @@ def settings(snapshot: AllocationSnapshot) -> dict[str, Setting]:
             lambda usd: replace(_at_revenue(snapshot, usd / hashprice), hashprice_usd_ths_day=usd),
             0.0,
         )
+    for n, award in enumerate(snapshot.capacity_awards):
+        found |= _award_settings(snapshot, n, award)
     for workload in snapshot.workloads:
         found[f"workload.{workload.workload_id}.revenue_usd_h"] = Setting(
             workload.revenue_usd_h, _with_revenue(snapshot, workload.workload_id), 0.0
@@ -183,6 +185,23 @@ def _at_revenue(snapshot: AllocationSnapshot, ratio: float) -> AllocationSnapsho
 
     groups = [replace(group, modes=[scaled(option) for option in group.modes]) for group in snapshot.groups]
     return replace(snapshot, groups=groups)
+
+
+def _award_settings(snapshot: AllocationSnapshot, n: int, award: CapacityAward) -> dict[str, Setting]:
+    def instead(other: CapacityAward) -> AllocationSnapshot:
+        awards = snapshot.capacity_awards
+        return replace(snapshot, capacity_awards=[*awards[:n], other, *awards[n + 1 :]])
+
+    path = f"capacity.{award.product}.{n}"
+    return {
+        f"{path}.capacity_mw": Setting(award.capacity_mw, lambda mw: instead(replace(award, capacity_mw=mw)), 0.0),
+        f"{path}.price_usd_mw_h": Setting(
+            award.price_usd_mw_h, lambda usd: instead(replace(award, price_usd_mw_h=usd)), 0.0
+        ),
+        f"{path}.penalty_usd_mwh": Setting(
+            award.penalty_usd_mwh, lambda usd: instead(replace(award, penalty_usd_mwh=usd)), 0.0
+        ),
+    }
 
 
 def _with_revenue(snapshot: AllocationSnapshot, workload_id: str) -> Callable[[float], AllocationSnapshot]:
