@@ -50,7 +50,7 @@ class Prepared:
             for rows in batch.rows:
                 moved = rows.frame.with_columns((pl.col(ROW) + before).cast(pl.UInt32))
                 parts.setdefault((rows.table.name, rows.topic), []).append(replace(rows, frame=moved))
-            before += len(batch.raw.messages)
+            before += len(batch.raw)
         return cls(
             RawBatch.merged([batch.raw for batch in batches]),
             tuple(map(Rows.merged, parts.values())),
@@ -99,7 +99,7 @@ class Preparation:
         times: dict[str, EventTimes] = {}
         payload_bytes = 0
         with self._lock:
-            for name, messages in raw.by_topic().items():
+            for name, messages in raw.by_topic.items():
                 source = self._sources[name]
                 read = self._readers[name].read(messages)
                 dead += read.dead

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hcp import collector, console, settings
+from hcp import allocator, collector, console, settings
 from schemas import metric
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def worker(
         _run_agents(config)
         return
     collector.relax()
+    allocator.keep_memory()
     try:
         port = metric.serve(config.metrics_host, config.metrics_port)
     except OSError as error:

@@ -24,7 +24,7 @@ def message(offset: int) -> Message:
 def prepared(first: int, *rows: tuple[str, int, int], dead: tuple[DeadLetter, ...] = ()) -> Prepared:
     """The batch of one partition from offset `first` on, a row a message."""
     frame = pl.DataFrame(rows, ["name", "at", "x"], orient="row").with_row_index(ROW)
-    raw = RawBatch([message(first + n) for n in range(len(rows))], {("t", 0): Step(first, first + len(rows), 1)})
+    raw = RawBatch({"t": [message(first + n) for n in range(len(rows))]}, {("t", 0): Step(first, first + len(rows), 1)})
     encoded = tuple(bytes([first + n]) for n in range(len(rows)))
     times = {"t": EventTimes(max(at for _, at, _ in rows), 1.0)}
     return Prepared(raw, (Rows(STATE, "t", frame, encoded),), dead, times, 10, float(first))

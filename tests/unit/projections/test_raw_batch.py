@@ -42,7 +42,7 @@ def test_a_single_message_has_no_halves() -> None:
 def test_topics_are_told_apart_in_the_order_they_came() -> None:
     messages = [message(0, 0, "a"), message(0, 0, "b"), message(0, 1, "a")]
     batch = RawBatch.of(messages, {("a", 0): Claim(0, 1), ("b", 0): Claim(0, 1)})
-    assert {name: [m.offset() for m in found] for name, found in batch.by_topic().items()} == {"a": [0, 1], "b": [0]}
+    assert {name: [m.offset() for m in found] for name, found in batch.by_topic.items()} == {"a": [0, 1], "b": [0]}
 
 
 @st.composite
