@@ -252,6 +252,10 @@ class HorizonInterval:
     source: str = field(metadata={"doc": "Where it comes from: REAL_TIME, DAY_AHEAD or FORECAST."})
     limit_mw: float | None = field(metadata={"doc": "Load limit of a grid call known by then, MW."}, default=None)
     payment_usd_mwh: float = field(metadata={"doc": "Payment of that call, USD/MWh."}, default=0.0)
+    scenario_error_usd_mwh: list[float] = field(
+        metadata={"doc": "How far the cost is off in each price scenario, USD/MWh; empty where risk has no weight."},
+        default_factory=list,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +328,11 @@ class AllocationSnapshot:
     )
     capacity_awards: list[CapacityAward] = field(
         metadata={"doc": "Capacity awarded to the facility."}, default_factory=list
+    )
+    risk_weight: float = field(metadata={"doc": "Share of CVaR in what the plan maximises; 0 for none."}, default=0.0)
+    risk_tail: float = field(metadata={"doc": "Share of the probability that the CVaR is the mean of."}, default=0.1)
+    scenario_probability: list[float] = field(
+        metadata={"doc": "Probability of each price scenario; empty where risk has no weight."}, default_factory=list
     )
 
 

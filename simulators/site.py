@@ -33,9 +33,9 @@ _RAMP_SHARE_MIN = 0.15
 _MIN_LOAD_SHARE = 0.02
 # Of the cap, assumed: rows are switched one after another, and what cools the site runs on.
 
-_AWARD_USD_MW_H = 9.0
+_AWARD_USD_MW_H = 8.0
 _AWARD_PENALTY_USD_MWH = 20.0
-# Assumed: the price of a quiet month, and a contract's charge of about twice it.
+# About the mean price of ERCOT's ECRS in 2024, 8.28 USD; the charge of a contract is assumed.
 
 _DAY_MS = 86_400_000
 

@@ -141,6 +141,8 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
     )
     if snapshot.transmission_usd_mwh > 0:
         inputs += f", transmission {snapshot.transmission_usd_mwh:.2f} USD/MWh of it"
+    if snapshot.risk_weight > 0:
+        inputs += f", {snapshot.risk_weight:.0%} weight on the worst {snapshot.risk_tail:.0%} of prices"
     if snapshot.btc_price_usd is not None:
         inputs += f", BTC {snapshot.btc_price_usd:.2f} USD"
     result = (
@@ -169,7 +171,7 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
     ]
     lines += [f"result    {result}", f"load      {load}"]
     lines += [
-        f"limit     {b.rule} {b.subject}: one more {b.unit} is worth {b.usd_h:.2f} USD/h"
+        f"limit     {b.rule} {b.subject}: one {_way(b.rule)} {b.unit} is worth {b.usd_h:.2f} USD/h"
         for b in decision.binding_limits
         if b.interval == 0
     ]
@@ -185,6 +187,11 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
         does = busy if group.kind is ResourceKind.GPU else str(group.power_mode)
         table.add_row(group.resource_group_id, does, f"{group.power_mw:.3f}", f"{group.margin_usd_h:.2f}", group.reason)
     console.out.print(table)
+
+
+def _way(rule: str) -> str:
+    """Which way a limit gives: a floor by being lower."""
+    return "less" if rule in {"minimum load", "capacity award"} else "more"
 
 
 def _show_flips(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:

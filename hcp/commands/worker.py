@@ -78,6 +78,8 @@ def _run_agents(config: settings.Settings) -> None:
             registry_url=config.schema_registry_url,
             instance=config.instance,
             dispatch_interval_s=config.dispatch_interval_s,
+            risk_weight=config.risk_weight,
+            risk_tail=config.risk_tail,
             solver_processes=config.solver_processes,
             metrics_host=config.metrics_host,
             metrics_port=config.metrics_port,

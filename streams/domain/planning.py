@@ -92,17 +92,23 @@ def problem_of(snapshot: AllocationSnapshot) -> PlanProblem:
         asic_groups=asics,
         gpu_groups=gpus,
         jobs=tuple(job for job in jobs if job.groups),
+        risk_weight=snapshot.risk_weight,
+        risk_tail=snapshot.risk_tail,
     )
 
 
 def _site(snapshot: AllocationSnapshot) -> Site:
     count = len(snapshot.horizon)
     ramp = snapshot.ramp_mw_min * snapshot.interval_s / 60
+    cost = np.array([[entry.power_cost_usd_mwh for entry in snapshot.horizon]])
+    error_usd_mwh = np.zeros((1, count))
+    if snapshot.scenario_probability:
+        error_usd_mwh = np.array([entry.scenario_error_usd_mwh for entry in snapshot.horizon]).T
     return Site(
         facility_id=snapshot.facility_id,
         cap_mw=_constant(snapshot.cap_mw, count),
-        cost_usd_mwh=np.array([[entry.power_cost_usd_mwh for entry in snapshot.horizon]]),
-        probability=np.ones(1),
+        cost_usd_mwh=cost + error_usd_mwh,
+        probability=np.array(snapshot.scenario_probability) if snapshot.scenario_probability else np.ones(1),
         limit_mw=np.array([math.inf if e.limit_mw is None else e.limit_mw for e in snapshot.horizon]),
         payment_usd_mwh=np.array([entry.payment_usd_mwh for entry in snapshot.horizon]),
         block_mw=_constant(snapshot.block_mw, count),

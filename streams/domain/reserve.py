@@ -11,12 +11,21 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from schemas.events import AllocationSnapshot, CapacityAward, GivenUpRule
-from streams.domain.economics.capacity import CapacityObligation, CapacityService, qualified_mw, shortfall_usd_mwh
+from streams.domain.economics.capacity import (
+    CapacityObligation,
+    CapacityService,
+    capacity_payment_usd,
+    non_performance_usd,
+    qualified_mw,
+    shortfall_usd_mwh,
+)
 from streams.domain.plan.penalty import Rule
 from streams.domain.plan.problem import Reserve
 from streams.domain.plan.value import TOLERANCE_MW
 
-_NO_END = timedelta(hours=24)
+_HOUR_S = 3600.0
+_NO_END = timedelta(days=1)
+"""A mine that is off can stay off for as long as any service asks."""
 
 
 def reserves(snapshot: AllocationSnapshot) -> tuple[Reserve, ...]:
@@ -52,7 +61,8 @@ def payment_usd_h(snapshot: AllocationSnapshot) -> list[float]:
     return [
         sum(
             (
-                award.price_usd_mw_h * award.capacity_mw - _value_usd_mwh(award) * _beyond_mw(snapshot, award, at)
+                capacity_payment_usd(_obligation(award), _held_mw(snapshot, award, at), _HOUR_S)
+                - non_performance_usd(_obligation(award), _held_mw(snapshot, award, at), _HOUR_S)
                 for award in snapshot.capacity_awards
                 if _holds(award, at)
             ),
@@ -125,9 +135,8 @@ def _holds(award: CapacityAward, at: datetime) -> bool:
 def _held_mw(snapshot: AllocationSnapshot, award: CapacityAward, at: datetime) -> float:
     if not _holds(award, at):
         return 0.0
-    service = CapacityService(award.product, timedelta(seconds=award.response_s), _NO_END)
     ramp = max(snapshot.ramp_mw_min, 0.0) if award.response_s > 0 else 0.0
-    return qualified_mw(award.capacity_mw, 0.0, ramp, service)
+    return qualified_mw(award.capacity_mw, 0.0, ramp, _obligation(award).service)
 
 
 def _beyond_mw(snapshot: AllocationSnapshot, award: CapacityAward, at: datetime) -> float:
@@ -135,7 +144,9 @@ def _beyond_mw(snapshot: AllocationSnapshot, award: CapacityAward, at: datetime)
 
 
 def _value_usd_mwh(award: CapacityAward) -> float:
+    return shortfall_usd_mwh(_obligation(award))
+
+
+def _obligation(award: CapacityAward) -> CapacityObligation:
     service = CapacityService(award.product, timedelta(seconds=award.response_s), _NO_END)
-    return shortfall_usd_mwh(
-        CapacityObligation(service, award.capacity_mw, award.price_usd_mw_h, award.penalty_usd_mwh)
-    )
+    return CapacityObligation(service, award.capacity_mw, award.price_usd_mw_h, award.penalty_usd_mwh)

@@ -70,7 +70,7 @@ def shortfall_usd_mwh(obligation: CapacityObligation) -> float:
 
 
 def non_performance_usd(obligation: CapacityObligation, delivered_mw: float, duration_s: float) -> float:
-    """What is owed where a deployment asks for all of the obligation and less is delivered, USD.
+    """What is owed where less than the obligation is held or, where a deployment asks for all of it, delivered, USD.
 
     The contract's penalty for each MWh that is missing; more than the obligation makes up for nothing.
     """
