@@ -18,7 +18,8 @@ _MESSAGE_OVERHEAD_BYTES = 700
 """Of a message in flight, beside its payload: the client's record, its Python object, its row in a frame (measured)."""
 _COPIES = 5
 """How often a payload is in memory at once: as consumed, joined, decoded, as rows, and on its way to the database."""
-_BATCHES_IN_FLIGHT = 3
+_BATCHES_IN_FLIGHT = 5
+"""Those of `projections.pipeline`, and the one that is read."""
 
 
 @dataclass(frozen=True, slots=True)

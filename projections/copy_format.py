@@ -28,21 +28,22 @@ def binary_copy(frame: pl.DataFrame, columns: Mapping[str, str]) -> bytes:
 
     `columns` are name → SQL type. Raises UnsupportedColumnError.
     """
-    return b"".join([HEADER, *_parts(frame, columns), TRAILER])
+    return b"".join([HEADER, *binary_rows(frame, columns), TRAILER])
+
+
+def binary_rows(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[bytes]:
+    """Returns what stands between header and trailer, in pieces. Raises UnsupportedColumnError."""
+    if len(frame) > 1 and _matrix_bytes([frame[name] for name in columns]) > _MATRIX_BYTES:
+        half = len(frame) // 2
+        return [*binary_rows(frame[:half], columns), *binary_rows(frame[half:], columns)]
+    fields = [field(frame[name], sql_type) for name, sql_type in columns.items()]
+    return [_packed(struct.pack(">h", len(fields)), fields, len(frame))]
 
 
 def binary_array(column: pl.Series, sql_type: str) -> bytes:
     """Returns a column as a one-dimensional array in PostgreSQL's binary format. Raises UnsupportedColumnError."""
     head = struct.pack(">iiI", 1, int(column.null_count() > 0), oid(sql_type)) + struct.pack(">ii", len(column), 1)
     return head + b"".join(_array_parts(column, sql_type))
-
-
-def _parts(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[bytes]:
-    if len(frame) > 1 and _matrix_bytes([frame[name] for name in columns]) > _MATRIX_BYTES:
-        half = len(frame) // 2
-        return [*_parts(frame[:half], columns), *_parts(frame[half:], columns)]
-    fields = [field(frame[name], sql_type) for name, sql_type in columns.items()]
-    return [_packed(struct.pack(">h", len(fields)), fields, len(frame))]
 
 
 def _array_parts(column: pl.Series, sql_type: str) -> list[bytes]:

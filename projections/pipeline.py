@@ -1,29 +1,34 @@
 """Preparing and applying batches beside reading them: three steps in three threads, each batch in order.
 
-Decoding and COPY leave the interpreter lock for most of their time, so reading goes on meanwhile.
+Decoding and COPY leave the interpreter lock for most of their time, so reading goes on meanwhile. Batches that have
+become ready while others were applied are applied together: whoever is behind pays for fewer transactions.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 R = TypeVar("R")
 P = TypeVar("P")
 
-DEPTH = 2
-"""Batches in hand: one is prepared while one is applied."""
+DEPTH = 4
+"""Batches in hand: one is applied, one is prepared, and two may wait, to be applied together."""
 
 
 class Pipeline(Generic[R, P]):
-    """Runs `apply(prepare(batch))`. After a failure nothing more is applied, and every call raises that failure."""
+    """Runs `prepare(batch)` and `apply` with all that is prepared, in order.
 
-    def __init__(self, prepare: Callable[[R], P], apply: Callable[[P], None], depth: int = DEPTH) -> None:
+    After a failure nothing more is applied, and every call raises that failure.
+    """
+
+    def __init__(self, prepare: Callable[[R], P], apply: Callable[[Sequence[P]], None], depth: int = DEPTH) -> None:
         self._prepare = prepare
         self._apply = apply
         self._depth = depth
         self._preparing = ThreadPoolExecutor(1, "prepare")
         self._applying = ThreadPoolExecutor(1, "apply")
+        self._waiting: deque[Future[P]] = deque()
         self._in_hand: deque[Future[None]] = deque()
         self._failure: BaseException | None = None
 
@@ -42,8 +47,8 @@ class Pipeline(Generic[R, P]):
     def submit(self, batch: R) -> None:
         """Takes a batch; call only while the pipeline is not full."""
         assert len(self._in_hand) < self._depth
-        prepared = self._preparing.submit(self._prepare, batch)
-        self._in_hand.append(self._applying.submit(self._apply_next, prepared))
+        self._waiting.append(self._preparing.submit(self._prepare, batch))
+        self._in_hand.append(self._applying.submit(self._apply_ready))
 
     def wait(self, timeout_s: float) -> None:
         """Returns when the oldest batch is done, or after that time. Raises the failure of a batch."""
@@ -63,11 +68,15 @@ class Pipeline(Generic[R, P]):
         self._preparing.shutdown(cancel_futures=True)
         self._applying.shutdown()
 
-    def _apply_next(self, prepared: "Future[P]") -> None:
-        if self._failure is not None:
+    def _apply_ready(self) -> None:
+        # Nothing is left for the call of a batch that was applied with an earlier one.
+        if self._failure is not None or not self._waiting:
             return
         try:
-            self._apply(prepared.result())
+            ready = [self._waiting.popleft().result()]
+            while self._waiting and self._waiting[0].done() and self._waiting[0].exception() is None:
+                ready.append(self._waiting.popleft().result())
+            self._apply(ready)
         except BaseException as error:
             self._failure = error
             raise

@@ -35,6 +35,15 @@ class RawBatch:
         }
         return cls(messages, steps)
 
+    @classmethod
+    def merged(cls, batches: "Sequence[RawBatch]") -> Self:
+        """Returns one batch that does what these do one after the other."""
+        steps: dict[Place, Step] = {}
+        for batch in batches:
+            for place, step in batch.steps.items():
+                steps[place] = steps[place].followed_by(step) if place in steps else step
+        return cls([message for batch in batches for message in batch.messages], steps)
+
     def by_topic(self) -> dict[str, list[Message]]:
         """Returns the messages by topic, in the order they came."""
         found: dict[str, list[Message]] = {}

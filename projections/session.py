@@ -17,6 +17,7 @@ Protocol:
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from projections.dead_letter_producer import DeadLetterProducer
 from projections.error import ProjectionError, RefusedError
 from projections.gathering import Gathering
 from projections.pipeline import Pipeline
-from projections.preparation import Preparation, Prepared, of_refused
+from projections.preparation import Preparation, Prepared, mergeable, of_refused
 from projections.raw_batch import RawBatch
 from projections.sink import Claim, Place
 from schemas import metric
@@ -61,7 +62,7 @@ class ProjectionSession:
             self._sources, config.tables, registry, self._worker, self._facilities.knowing,
             encode=self._sink.encode, has_log_columns=config.has_log_columns,
         )  # fmt: skip
-        self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply)
+        self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply_all)
         memory = BatchPolicy(config.memory_mb * 2**20)
         self._size = BatchSize(memory)
         self._gathering = Gathering(config.gather, memory)
@@ -160,8 +161,12 @@ class ProjectionSession:
                 self._is_paused = False
                 self._consumer.resume(self._consumer.assignment())
 
+    def _apply_all(self, batches: Sequence[Prepared]) -> None:
+        """Steps 3 and 4 of the protocol, in the thread that applies. What has waited is written together."""
+        for group in mergeable(batches):
+            self._apply(Prepared.merged(group))
+
     def _apply(self, prepared: Prepared) -> None:
-        """Steps 3 and 4 of the protocol, in the thread that applies."""
         example = prepared.dead[-1].reason if prepared.dead else ""
         self._limit.observe(len(prepared.raw.messages), len(prepared.dead), example)
         self._letters.begin()

@@ -154,6 +154,12 @@ class AllocationDecision:
     given_up: list[GivenUpRule] = field(
         metadata={"doc": "What could not be kept, by interval, rule and subject."}, default_factory=list
     )
+    capacity_usd_h: float = field(
+        metadata={
+            "doc": "What holding awarded capacity brings in the decided interval, what is short taken off, USD an hour."
+        },
+        default=0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +255,21 @@ class HorizonInterval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityAward:
+    """Capacity held ready for the grid: load that can be shed when it is called for."""
+
+    product: str = field(metadata={"doc": "Service, e.g. ECRS."})
+    capacity_mw: float = field(metadata={"doc": "How much is held, MW."})
+    price_usd_mw_h: float = field(metadata={"doc": "Paid for a MW held over an hour, USD."})
+    starts_at: datetime = field(metadata={"doc": "From when it is held."})
+    ends_at: datetime = field(metadata={"doc": "Until when it is held."})
+    penalty_usd_mwh: float = field(
+        metadata={"doc": "Owed for a MW that is not held over an hour, beyond its payment, USD."}, default=0.0
+    )
+    response_s: Int32 = field(metadata={"doc": "How soon it has to be shed, s; 0 for no limit."}, default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AllocationSnapshot:
     """The whole input of one decision: solving it again gives the decision again."""
 
@@ -296,6 +317,13 @@ class AllocationSnapshot:
     btc_price_usd: float | None = field(metadata={"doc": "BTC price that the revenues rest on, USD."}, default=None)
     hashprice_usd_ths_day: float | None = field(
         metadata={"doc": "Revenue of 1 TH/s over a day that they rest on, USD."}, default=None
+    )
+    transmission_usd_mwh: float = field(
+        metadata={"doc": "Expected transmission charge by coincident peaks within the power cost, USD/MWh."},
+        default=0.0,
+    )
+    capacity_awards: list[CapacityAward] = field(
+        metadata={"doc": "Capacity awarded to the facility."}, default_factory=list
     )
 
 
@@ -378,6 +406,15 @@ class Facility:
     block_mw: float = field(metadata={"doc": "Power bought ahead at a fixed price, MW."}, default=0.0)
     transformers: list[TransformerLimit] = field(
         metadata={"doc": "Limits within the facility, sorted by id."}, default_factory=list
+    )
+    transmission_usd_kw_year: float = field(
+        metadata={
+            "doc": "Transmission charge by load at the four coincident peaks that the adder does not hold, USD a kW and year."
+        },
+        default=0.0,
+    )
+    capacity_awards: list[CapacityAward] = field(
+        metadata={"doc": "Capacity awarded to the facility."}, default_factory=list
     )
 
 

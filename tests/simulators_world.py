@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import polars as pl
+
 from schemas import events as e
 from simulators.encoding import encoder
 from simulators.simulation import Simulation, Slice
@@ -73,13 +75,12 @@ def slices(simulation: Simulation, seconds: int) -> list[Slice]:
 
 
 def wire(found: list[Slice]) -> list[tuple[str, bytes | str]]:
-    """Everything that was emitted: encoded readings, and the other events as text."""
+    """Everything that was emitted: each topic's encoded readings, and the other events as text."""
     emitted: list[tuple[str, bytes | str]] = []
-    for part in found:
-        for topic, frame in part.readings:
-            emitted += [(topic.name, value) for value in encoder(topic, 1)(frame)]
-        emitted += [(entry.topic.name, repr(entry.event)) for entry in part.entries]
-    return emitted
+    for number, (topic, _) in enumerate(found[0].readings):
+        frame = pl.concat([part.readings[number][1] for part in found])
+        emitted += [(topic.name, value) for value in encoder(topic, 1)(frame)]
+    return emitted + [(entry.topic.name, repr(entry.event)) for part in found for entry in part.entries]
 
 
 def emitted(found: list[Slice], name: str) -> list[Any]:

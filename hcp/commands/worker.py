@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hcp import console, settings
+from hcp import collector, console, settings
 from schemas import metric
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def worker(
         # Faust's worker handles the signals and serves the metrics itself.
         _run_agents(config)
         return
+    collector.relax()
     try:
         port = metric.serve(config.metrics_host, config.metrics_port)
     except OSError as error:

@@ -5,7 +5,7 @@ of these: the later one wins, the earlier one stops at its next batch and says s
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import polars as pl
@@ -192,8 +192,9 @@ class Filling:
             offset_store.advance(self._connection, self.worker, steps)
         self._move(steps)
 
-    def _apply(self, prepared: Prepared) -> None:
+    def _apply(self, batches: Sequence[Prepared]) -> None:
         """In the pipeline's thread."""
+        prepared = Prepared.merged(batches)
         try:
             self._write(prepared)
         except RefusedError:

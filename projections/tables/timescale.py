@@ -13,7 +13,7 @@ from projections.hypertable import Compression, Hypertable
 from projections.table import Database, Mode, Table
 from projections.tables.rows import BIGINT, FLOAT, INT, TEXT, TIME, columns, one_row_each
 
-_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+_TEN_SECONDS, _MINUTE, _HOUR, _DAY = timedelta(seconds=10), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _NO_TEXT = pl.lit(None, dtype=pl.String)
 _NO_FLOAT = pl.lit(None, dtype=pl.Float64)
 
@@ -27,8 +27,9 @@ def _decisions(frame: pl.DataFrame) -> pl.DataFrame:
     return one_row_each(frame, "allocations")
 
 
-# Averages by minute, five minutes and hour, each made from the one before it. Sums and counts are kept, so that coarser
-# averages are exact.
+# Averages by ten seconds, minute, five minutes and hour, each made from the one before it. Sums and counts are kept, so
+# that coarser averages are exact. Only the finest reads the readings: a refresh reads whole buckets, and in the
+# embedded TimescaleDB all others wait for it. It is kept as long as the readings are.
 _GROUP = ("facility_id", "resource_group_id", "kind")
 _SUMS = {
     "readings": "count(*)",
@@ -72,7 +73,11 @@ METRICS = Table(
     retention=30 * _DAY,
     aggregates=(
         Aggregate(
-            name="metrics_1m", bucket=_MINUTE, group_by=_GROUP, measures=_SUMS,
+            name="metrics_10s", bucket=_TEN_SECONDS, group_by=_GROUP, measures=_SUMS,
+            refresh=Refresh(2 * _DAY, _TEN_SECONDS, every=_MINUTE), retention=30 * _DAY,
+        ),
+        Aggregate(
+            name="metrics_1m", source="metrics_10s", bucket=_MINUTE, group_by=_GROUP, measures=_SUMS_OF_SUMS,
             refresh=Refresh(2 * _DAY, _MINUTE, every=_MINUTE), retention=60 * _DAY,
         ),
         Aggregate(

@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
+from hcp import collector
 from projections.session import ProjectionSession
 from projections.sinks.postgres import PostgresSink
 from projections.table import Database, Mode, Table
@@ -33,6 +34,8 @@ def main() -> None:
     """Runs the session until all records are applied and reports the times of the first and the last."""
     name, total, worker = os.environ["BENCH_TOPIC"], int(os.environ["BENCH_N"]), os.environ["BENCH_RUN"]
     dsn = os.environ["BENCH_PG"]
+    # As `hcp worker` does.
+    collector.relax()
 
     def catalog(_name: str) -> Topic:
         return PeerTelemetry(name, "", object, "device_id", "ts", 4)

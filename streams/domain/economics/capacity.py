@@ -24,8 +24,8 @@ class CapacityService:
 class CapacityObligation:
     """So many MW of a service held ready in every hour.
 
-    `price_usd_mw_h`: clearing price, for a MW held over an hour. `penalty_usd_mwh`: owed by contract for each MWh of a
-    deployment that is not delivered.
+    `price_usd_mw_h`: clearing price, for a MW held over an hour. `penalty_usd_mwh`: owed by contract for each MWh that
+    is not held ready or, deployed, not delivered.
     """
 
     service: CapacityService
@@ -61,6 +61,12 @@ def capacity_payment_usd(obligation: CapacityObligation, carried_mw: float, dura
     require_not_negative("carried_mw", carried_mw)
     require_not_negative("duration_s", duration_s)
     return min(carried_mw, obligation.capacity_mw) * obligation.price_usd_mw_h * duration_s / 3600
+
+
+def shortfall_usd_mwh(obligation: CapacityObligation) -> float:
+    """What a MW of the obligation that is not held over an hour costs, USD: the payment lost, and the penalty."""
+    _check(obligation)
+    return obligation.price_usd_mw_h + obligation.penalty_usd_mwh
 
 
 def non_performance_usd(obligation: CapacityObligation, delivered_mw: float, duration_s: float) -> float:

@@ -76,3 +76,10 @@ def test_halved_down_to_single_messages_the_steps_are_a_chain_with_the_same_ends
             reached[place] = step.following
     assert seen == messages
     assert reached == {place: step.following for place, step in whole.steps.items()}
+
+
+@given(logs())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_halves_put_together_are_the_whole(messages: list[Message]) -> None:
+    whole = RawBatch.of(messages, owned(p0=0, p1=0, p2=0))
+    assert RawBatch.merged(pieces(whole)) == whole

@@ -1,4 +1,4 @@
-"""Prices, blocks and grid calls over months: levels, extremes and structure."""
+"""Prices of energy and grid calls over months: levels, extremes and structure."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 
 from schemas import events as e
 from simulators.grid import SHAPES, Grid
-from simulators.market import BTC, Market, Network
 from simulators.signal import Signals
 from simulators.timeline import DAY_MS, HOUR_MS, to_ms
 from tests.simulators_world import START_MS, an_operator
@@ -44,34 +43,6 @@ def test_day_ahead_prices_come_once_a_day_for_the_24_hours_of_the_next_operating
     assert {price.settlement_point for price in found} == {"HB_WEST"}  # Alberta has no day-ahead market
     assert [to_ms(price.interval_start) for price in found] == [DAY + 30 * HOUR_MS + k * HOUR_MS for k in range(24)]
     assert {to_ms(price.observed_at) for price in found} == {DAY + 18 * HOUR_MS + HOUR_MS // 2}
-
-
-def test_bitcoin_stays_positive_and_moves_like_bitcoin() -> None:
-    prices = np.array(
-        [
-            t.price_usd
-            for t in Market(1).ticks(DAY, DAY + 20 * DAY_MS)
-            if t.instrument == BTC and t.observed_at.minute == 0
-        ]
-    )
-    daily = np.diff(np.log(prices[::24]))
-    assert prices.min() > 20_000
-    assert prices.max() < 500_000
-    assert 0.005 < daily.std() < 0.06
-
-
-def test_a_day_has_144_blocks_with_heights_in_sequence() -> None:
-    found = list(Network(1).blocks(DAY, DAY + 2 * DAY_MS))
-    heights = [block.block_height for block in found]
-    assert heights == list(range(heights[0], heights[0] + 288))
-    assert [block.observed_at for block in found] == sorted(block.observed_at for block in found)
-    assert {block.block_subsidy_btc for block in found} == {3.125}
-
-
-def test_network_hashrate_is_that_of_the_difficulty_at_ten_minute_blocks() -> None:
-    block = Network(1).block(912_500, START_MS)
-    # difficulty * 2^32 hashes a block, over 600 s.
-    assert block.network_hashrate_ths == pytest.approx(block.difficulty * 2**32 / 600 / 1e12)
 
 
 def test_calls_have_an_end_never_overlap_and_limit_the_load() -> None:
