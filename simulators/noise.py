@@ -70,7 +70,8 @@ class MeanReverting:
     def values(self, first: int, count: int) -> NDArray[np.float64]:
         """Returns the values at `count` steps from `first`, shape (count,)."""
         stretches = range(first // self._length, (first + count - 1) // self._length + 1)
-        joined = np.concatenate([self._stretch(stretch) for stretch in stretches])
+        parts = [self._stretch(stretch) for stretch in stretches]
+        joined = np.concatenate(parts) if len(parts) > 1 else parts[0]
         offset = first - stretches.start * self._length
         return joined[offset : offset + count]
 
