@@ -4,14 +4,17 @@ import json
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
 import pytest
 
+from schemas.columnar import ColumnarDecoder
+from schemas.registry import Registry, UnknownSchemaError
 from simulators.damage import damaging, spoiled
 from simulators.encoding import encoder
 from simulators.error import ConfigurationError
-from simulators.fault import DAMAGE, Damage, Faults, FaultShares
+from simulators.fault import DAMAGE, Damage, Fault, Faults, FaultShares
 from simulators.fault_ledger import FaultLedger
 from simulators.misreading import ROLLOVER_MS
 from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Slice
@@ -25,6 +28,16 @@ DEVICES = {
 }
 CLEAN = slices(SIMULATION, 240)
 Identity = tuple[str, int]
+
+
+class OneSchema:
+    """A registry that knows the schema of a miner's reading, under the id 1."""
+
+    def writer_schema(self, schema_id: int) -> dict[str, Any]:
+        """That schema. Raises UnknownSchemaError."""
+        if schema_id != 1:
+            raise UnknownSchemaError(f"no schema has the id {schema_id}")
+        return ASIC_TOPIC.schema
 
 
 @cache
@@ -56,7 +69,13 @@ def test_the_same_seed_gives_the_same_bytes_and_the_same_ledger() -> None:
     (once, ledger), (again, same) = faulted(MIXED), faulted.__wrapped__(MIXED)
     assert wire(once) == wire(again)
     assert ledger.equals(same)
-    assert wire(faulted(MIXED, seed=2)[0]) != wire(once)
+
+
+@pytest.mark.parametrize("kind", Fault)
+def test_another_seed_gives_other_faults_of_every_kind(kind: Fault) -> None:
+    _, ledger = faulted(FaultShares(**{kind: 0.1}))
+    _, other = faulted(FaultShares(**{kind: 0.1}), seed=2)
+    assert not ledger.equals(other)
 
 
 def test_without_faults_nothing_is_changed() -> None:
@@ -160,6 +179,16 @@ def test_corrupt_readings_are_those_of_the_ledger_and_the_others_are_whole() -> 
     damaged = damaging(encode)
     assert [value for part in sent for value in damaged(part.readings[0][1])] == expected
     assert set(spoil.values()) == set(Damage)
+
+
+@pytest.mark.parametrize("damage", Damage)
+def test_a_reader_refuses_what_is_damaged_and_nothing_else(damage: Damage) -> None:
+    frame = pl.concat([part.readings[0][1] for part in CLEAN[:10]])
+    marks = pl.Series(DAMAGE, [damage if row % 7 == 3 else None for row in range(len(frame))], dtype=pl.String)
+    values = damaging(encoder(ASIC_TOPIC, 1))(frame.with_columns(marks))
+    batch = ColumnarDecoder(ASIC_TOPIC, cast("Registry", OneSchema())).decode(values)
+    assert [reject.row for reject in batch.rejects] == marks.is_not_null().arg_true().to_list()
+    assert len(batch.frame) == len(frame) - len(batch.rejects)
 
 
 def test_a_frame_without_corrupt_readings_has_the_columns_of_its_schema() -> None:
