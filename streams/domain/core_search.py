@@ -11,7 +11,8 @@ would have been paid, so selections better than a known one lie within the gap b
    much, and where nothing that is still open makes it better than the best known.
 3. Where the core is used up, the best known is the optimum.
 
-Where the states are many, step 2 goes first with the most promising ones only, for a better selection to be known.
+Where the states are few, several classes are opened before they are judged. Where they are many, step 2 goes first
+with the most promising ones only, for a better selection to be known.
 
 Worth is whole money units: selections are compared exactly. Floats only say what is not looked at, with a margin far
 over their error.
@@ -27,8 +28,10 @@ from numpy.typing import NDArray
 from streams.domain.dual import Dual, Interval, Option
 from streams.domain.rounding import default, repaired
 
-# States of a first pass. A pass of no more than that drops none of them and needs no second one.
-WIDTH = 300
+# States of a first pass. A pass of no more than that drops none of them and needs no second one, as most do.
+WIDTH = 2_000
+# So few states are cheaper to keep than to judge.
+FEW = 120
 # Two worths differ by a whole unit or not at all; float errors stay under a thousandth of one.
 MARGIN = 0.5
 
@@ -109,7 +112,8 @@ class _Search:
             return self._known
         reach = self._reach()
         opened: list[int] = []
-        stages = [self._kept(self._root(), 0, reach[0], not self._jobs, width)]
+        stages = [self._root()]
+        is_judged = False
         for depth, c in enumerate(self._core, start=1):
             if self._least[c] > self._gap:
                 continue
@@ -118,7 +122,12 @@ class _Search:
             if budget.states < 0:
                 return None
             opened.append(c)
-            stages.append(self._kept(states, len(opened), reach[depth], depth >= self._jobs, width))
+            is_judged = states.shape[1] > FEW
+            if is_judged:
+                states = self._kept(states, len(opened), reach[depth], depth >= self._jobs, width)
+            stages.append(states)
+        if not is_judged:
+            stages[-1] = self._kept(stages[-1], len(opened), reach[-1], True, width)
         return self._trace(opened, stages)
 
     def _root(self) -> Ints:
@@ -131,22 +140,22 @@ class _Search:
         return np.array(column, np.int64)[:, None]
 
     def _opened(self, states: Ints, c: int) -> Ints:
-        options, lost, old = self._problem.classes[c], self._losses[c], self._problem.classes[c][self._default[c]]
-        states = states.copy()
-        states[self.PARENT] = np.arange(states.shape[1])
-        states[self.OPTION] = self._default[c]
-        parts = [states]
-        for i, new in enumerate(options):
-            if i == self._default[c] or lost[i] > self._gap:
-                continue
-            change = [new.watts - old.watts, new.worth - old.worth, 0, i - self._default[c]]
-            change += [0] * len(self._problem.pools)
+        options, lost, at = self._problem.classes[c], self._losses[c], self._default[c]
+        taken = [i for i, loss in enumerate(lost) if loss <= self._gap and i != at]
+        changes = np.zeros((states.shape[0], 1 + len(taken)), np.int64)
+        changes[self.OPTION] = [at, *taken]
+        old, pools = options[at], self.GPUS
+        for n, i in enumerate(taken, start=1):
+            new = options[i]
+            changes[self.WATTS, n], changes[self.WORTH, n] = new.watts - old.watts, new.worth - old.worth
             if old.pool >= 0:
-                change[self.GPUS + old.pool] -= old.gpus
+                changes[pools + old.pool, n] -= old.gpus
             if new.pool >= 0:
-                change[self.GPUS + new.pool] += new.gpus
-            parts.append(states + np.array(change)[:, None])
-        return np.concatenate(parts, axis=1)
+                changes[pools + new.pool, n] += new.gpus
+        opened = changes[:, :, None] + states[:, None, :]
+        opened[self.PARENT] = np.arange(states.shape[1])
+        opened[self.OPTION] = changes[self.OPTION, :, None]
+        return opened.reshape(states.shape[0], -1)
 
     def _reach(self) -> list[_Reach]:
         """What the classes behind each depth can change."""

@@ -1,7 +1,8 @@
 """The exact optimum of one interval's choices, without a solver library: a multiple-choice knapsack with GPU pools.
 
 The GPUs of a facility are taken as one pool first, a relaxation; the workloads chosen are then packed into the groups,
-and where that succeeds the optimum of the relaxation is the optimum. Else the groups are searched as they are.
+and where that succeeds the optimum of the relaxation is the optimum. Else the groups are searched as they are; at once
+where not even the workloads of step 1 can be packed.
 
 1. Workloads alone, watts at the dual's price: the best use of the GPUs.
 2. ASIC groups alone, with the power that these workloads leave: the first known selection.
@@ -18,7 +19,7 @@ from streams.domain.choice import Choices, PlaceChoice, Selection
 from streams.domain.core_search import Budget, search
 from streams.domain.dual import Dual, Interval, dual, interval, priced
 
-NAME = "hcp knapsack 1"
+NAME = "hcp knapsack 2"
 # About 20 milliseconds. What needs more is left to a general solver.
 STATE_LIMIT = 100_000
 
@@ -38,7 +39,17 @@ def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
     for merged in (True, False) if len(found.gpus) > 1 else (True,):
         problem = interval(found, merged=merged)
         prices = dual(problem)
-        chosen = _best(problem, prices, len(found.modes), budget)
+        jobs = _jobs_alone(problem, prices, len(found.modes))
+        paid = priced(jobs, 0.0, prices.gpu)
+        placed = search(jobs, paid, None, budget)
+        if merged and len(found.gpus) > 1 and placed is not None:
+            # Where not even these find room in the groups, those chosen in the end hardly ever do.
+            rest = [0] * len(found.modes)
+            if _selection(found, problem, [*rest, *placed]) is None:
+                continue
+        # The dual's bound, with what the workloads can really earn in place of what GPUs would sell for.
+        bound = prices.bound if placed is None else prices.bound + jobs.worth(placed) - paid.bound
+        chosen = _best(problem, prices, bound, placed, budget)
         if chosen is None:
             return None
         selection = _selection(found, problem, chosen)
@@ -47,16 +58,11 @@ def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
     return None
 
 
-def _best(problem: Interval, prices: Dual, groups: int, budget: Budget) -> list[int] | None:
+def _best(problem: Interval, prices: Dual, bound: float, placed: list[int] | None, budget: Budget) -> list[int] | None:
+    """The best options of all classes; `placed`: those of the workloads alone."""
     known: list[int] | None = None
-    bound = prices.bound
-    jobs = _jobs_alone(problem, prices, groups)
-    paid = priced(jobs, 0.0, prices.gpu)
-    placed = search(jobs, paid, None, budget)
     if placed is not None:
-        # The dual's bound, with what the workloads can really earn in place of what GPUs would sell for.
-        bound += jobs.worth(placed) - paid.bound
-        asics = _asics_alone(problem, groups, placed)
+        asics = _asics_alone(problem, len(problem.classes) - len(placed), placed)
         modes = search(asics, dual(asics), None, budget)
         known = None if modes is None else [*modes, *placed]
     if known is not None and problem.worth(known) > bound - 1:

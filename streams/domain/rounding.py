@@ -7,6 +7,8 @@ from streams.domain.dual import Dual, Interval, Option
 
 def default(options: Sequence[Option], losses: Sequence[float]) -> int:
     """The option that loses nothing; of several the one that draws least and holds the fewest GPUs."""
+    if losses.count(0.0) == 1:
+        return losses.index(0.0)
     return min(range(len(options)), key=lambda i: (losses[i], options[i].watts, options[i].gpus))
 
 

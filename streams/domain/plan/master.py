@@ -97,32 +97,41 @@ class Master:
         plus = np.append(duals, 0.0)
         return np.asarray(plus[self.frame.asic_transformer] - plus[self.frame.asic_load])
 
-    def scarce_usd(self, duals: Floats, cost_usd: Floats) -> Floats:
-        """What a MW of an ASIC group in an interval is worth over its cost, (groups, intervals); zero or more."""
-        site = {s.facility_id: n for n, s in enumerate(self.problem.sites)}
-        homes = np.array([site[g.facility_id] for g in self.problem.asic_groups], dtype=np.int64)
-        return np.asarray(np.maximum(self.power_usd(duals) - cost_usd[homes], 0.0))
-
     def priced(self, duals: Floats) -> Priced:
         """Returns the best answers to prices, and the bound that they prove."""
-        plus = np.append(duals, 0.0)
-        frame = self.frame
-        power = plus[frame.asic_load] - plus[frame.asic_transformer]
-        rewards = self._extra_usd[None] + power.T[:, :, None] * self._extra_mw[None]
-        worth, modes = best_schedules(self.fleet, rewards)
-        best, best_usd = self._best_options(plus)
+        worth, modes = self.schedules(duals)
+        best, best_usd = self._best_options(duals)
         bound = self._site_bound(duals) + float(worth.sum()) + float(np.maximum(best_usd, 0.0).sum())
         return Priced(bound, modes, worth, best, best_usd)
 
-    def _best_options(self, plus: Floats) -> tuple[Ints, Floats]:
-        found, frame = self.options, self.frame
+    def schedules(self, duals: Floats, more: Floats | float = 0.0) -> tuple[Floats, Ints]:
+        """Returns what the best schedule of each group is worth at prices, and its modes.
+
+        `more` is added to what a mode earns in an interval, (intervals, groups, modes).
+        """
+        power = -self.power_usd(duals)
+        rewards = self._extra_usd[None] + power.T[:, :, None] * self._extra_mw[None]
+        return best_schedules(self.fleet, rewards + more)
+
+    def schedule_worth_usd(self, agent: int, modes: Ints, power_usd: Floats) -> float:
+        """What a schedule of a group is worth over rest where a MW costs so much, (groups, intervals)."""
+        earned = self._extra_usd[agent, modes] - power_usd[agent] * self._extra_mw[agent, modes]
+        return float(earned.sum()) - schedule_usd(self.fleet, agent, modes)
+
+    def paid_usd(self, duals: Floats) -> Floats:
+        """What each option is worth after its power is paid for."""
+        plus, found, frame = np.append(duals, 0.0), self.options, self.frame
+        power = _summed(plus[frame.gpu_load] - plus[frame.gpu_transformer])
+        drawn = power[found.group, found.stop] - power[found.group, found.start]
+        return np.asarray(found.worth_usd + found.tie_usd + found.power_mw * drawn)
+
+    def _best_options(self, duals: Floats) -> tuple[Ints, Floats]:
+        found = self.options
         if not found.job.size:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
-        power = _summed(plus[frame.gpu_load] - plus[frame.gpu_transformer])
-        units = _summed(plus[frame.gpu_units])
-        group, start, stop = found.group, found.start, found.stop
-        worth = found.worth_usd + found.tie_usd + found.power_mw * (power[group, stop] - power[group, start])
-        worth -= found.gpus * (units[group, stop] - units[group, start])
+        units = _summed(duals[self.frame.gpu_units])
+        worth = self.paid_usd(duals)
+        worth -= found.gpus * (units[found.group, found.stop] - units[found.group, found.start])
         ends = np.append(self._first[1:], worth.size)
         best = np.array([a + int(worth[a:b].argmax()) for a, b in zip(self._first, ends, strict=True)])
         return best, worth[best]
@@ -197,6 +206,11 @@ class Master:
             rows.append(through)
             factors.append(power)
         return worth, np.concatenate(rows), np.concatenate(factors)
+
+    def fix(self, columns: Ints, share: float) -> None:
+        """Gives columns a share, for good."""
+        at, shares = (columns + self.columns).astype(np.int32), np.full(columns.size, share)
+        self._engine.changeColsBounds(at.size, at, shares, shares)
 
     def solve(self) -> tuple[float, Floats, Floats]:
         """Returns the master's optimum, its duals, and the share of each column in it."""

@@ -11,7 +11,7 @@ import numpy as np
 from streams.domain.plan.penalty import PENALTY_USD_MWH, Rule
 from streams.domain.plan.placement import Options
 from streams.domain.plan.problem import Floats, Ints, PlanProblem
-from streams.domain.plan.schedule import Fleet, best_schedules, part, schedule_usd
+from streams.domain.plan.schedule import Fleet, best_schedules, schedule_usd
 from streams.domain.plan.site_cost import Costs
 
 GAIN_USD = 1e-6
@@ -20,10 +20,9 @@ NONE = -1
 
 @dataclass(slots=True)
 class Answer:
-    """A plan as arrays, and the loads that it makes. A group or job may be absent: without load or worth.
+    """A plan as arrays, and the loads that it makes. A job may be absent: without load or worth.
 
-    At shadow prices: `power_usd` is what a MW costs a group in an interval, `scarce_usd` how much of that is over the
-    cost of energy, (groups, intervals), and `best_usd` what its best schedule earns over rest, (groups,).
+    `power_usd`: what a MW costs a group in an interval at shadow prices, (groups, intervals).
     """
 
     problem: PlanProblem
@@ -31,11 +30,8 @@ class Answer:
     options: Options
     costs: Costs
     modes: Ints
-    present: Ints
     placed: Ints
-    scarce_usd: Floats = field(init=False)
-    power_usd: Floats = field(init=False)
-    best_usd: Floats = field(init=False)
+    power_usd: Floats
     asic_site: Ints = field(init=False)
     asic_transformer: Ints = field(init=False)
     gpu_site: Ints = field(init=False)
@@ -48,8 +44,6 @@ class Answer:
 
     def __post_init__(self) -> None:
         problem = self.problem
-        self.scarce_usd = self.power_usd = np.zeros(self.modes.shape)
-        self.best_usd = np.zeros(len(self.modes))
         site = {s.facility_id: n for n, s in enumerate(problem.sites)}
         transformers = [t for s in problem.sites for t in s.transformers]
         # The last row stands for no transformer: no cap.
@@ -69,7 +63,7 @@ class Answer:
             self.load[self.gpu_site[n]] += gpu.idle_power_mw
             self.through[self.gpu_transformer[n]] += gpu.idle_power_mw
         self.switching = np.zeros(len(asics))
-        for n in np.flatnonzero(self.present).tolist():
+        for n in range(len(asics)):
             self._draw(n, 1.0)
         for option in self.placed[self.placed != NONE].tolist():
             self._take(option, 1)
@@ -89,15 +83,17 @@ class Answer:
 
     def set_modes(self, n: int, modes: Ints) -> None:
         """Gives a group a schedule."""
-        if self.present[n]:
-            self._draw(n, -1.0)
-        self.modes[n], self.present[n] = modes, 1
+        self._draw(n, -1.0)
+        self.modes[n] = modes
         self._draw(n, 1.0)
 
-    def remove(self, n: int) -> None:
-        """Makes a group absent."""
-        self._draw(n, -1.0)
-        self.present[n] = 0
+    def copied(self) -> tuple[Ints, Floats, Floats, Floats]:
+        """A copy of the schedules and what they make, to restore."""
+        return self.modes.copy(), self.load.copy(), self.through.copy(), self.switching.copy()
+
+    def restore(self, kept: tuple[Ints, Floats, Floats, Floats]) -> None:
+        """Takes back what was done to the schedules since they were copied."""
+        self.modes, self.load, self.through, self.switching = kept
 
     def set_option(self, job: int, option: int) -> None:
         """Gives a job an option, or NONE."""
@@ -114,15 +110,15 @@ class Answer:
         first_usd = 0.0 if np.isnan(first) else float(self.costs.ramp_usd(site, first))
         return float(self.costs.usd(site, load).sum() + ramps) + first_usd
 
-    def through_usd(self, transformer: Ints | int, power: Floats) -> Floats:
-        """Penalty of power through transformers over their caps, interval by interval."""
+    def through_usd(self, transformer: Ints | int | tuple[int, Ints], power: Floats) -> Floats:
+        """Penalty of power through transformers over their caps, in all intervals or some."""
         over = np.maximum(power - self.through_cap[transformer], 0.0)
         return np.asarray(PENALTY_USD_MWH[Rule.TRANSFORMER_CAP] * self.costs.hours * over)
 
     def worth_usd(self) -> float:
         """Worth of all, without constants."""
         rows = np.arange(len(self.modes))[:, None]
-        worth = float((self.fleet.earned_usd[rows, self.modes].sum(axis=1) - self.switching) @ self.present)
+        worth = float(self.fleet.earned_usd[rows, self.modes].sum() - self.switching.sum())
         taken = self.placed[self.placed != NONE]
         worth += float((self.options.worth_usd + self.options.tie_usd)[taken].sum())
         worth -= sum(self.site_usd(n, self.load[n]) for n in range(len(self.load)))
@@ -145,115 +141,49 @@ class Answer:
         worth -= sum(self.site_usd(n, self.load[n]) for n in np.unique(self.gpu_site[groups]).tolist())
         return worth - float(self.through_usd(through, self.through[through]).sum())
 
-    def best_modes(self, rows: Ints, *, scarce: bool = False) -> tuple[Floats, Ints, Floats]:
-        """Returns what the best answers of groups are worth, their modes, and what they do now is worth.
-
-        With `scarce`, power costs its shadow price too, so that room is left for who earns more with it.
-        """
-        fleet, site, count = part(self.fleet, rows), self.asic_site[rows], self.problem.intervals
-        own = np.take_along_axis(fleet.power_mw, self.modes[rows], axis=1) * self.present[rows, None]
+    def best_modes(self) -> tuple[Floats, Ints, Floats]:
+        """Returns what the best answer of each group is worth, its modes, and what it does now is worth."""
+        fleet, site, count = self.fleet, self.asic_site, self.problem.intervals
+        own = np.take_along_axis(fleet.power_mw, self.modes, axis=1)
         others = self.load[site] - own
         level = others.T[:, :, None] + fleet.power_mw[None]
         sites = site[:, None]
         usd = np.stack(
             [self.costs.usd(site, others + fleet.power_mw[:, m : m + 1]) for m in range(level.shape[2])], axis=2
         )
-        through = self.through[self.asic_transformer[rows]] - own
+        through = self.through[self.asic_transformer] - own
         usd += np.stack(
             [
-                self.through_usd(self.asic_transformer[rows], through + fleet.power_mw[:, m : m + 1])
+                self.through_usd(self.asic_transformer, through + fleet.power_mw[:, m : m + 1])
                 for m in range(level.shape[2])
             ],
             axis=2,
         )
-        if scarce:
-            usd += self.scarce_usd[rows][:, :, None] * fleet.power_mw[:, None, :]
         rewards = fleet.earned_usd[None] - usd.transpose(1, 0, 2)
         first = level[0] - self.costs.before[sites]
         rewards[0] -= np.where(np.isnan(first), 0.0, self.costs.ramp_usd(sites, first))
         moves = None
         if np.isfinite(self.costs.ramp[site]).any():
-            moves = np.zeros((count, rows.size, level.shape[2], level.shape[2]))
+            moves = np.zeros((count, site.size, level.shape[2], level.shape[2]))
             change = level[1:, :, None, :] - level[:-1, :, :, None]
             moves[1:] = self.costs.ramp_usd(site[:, None, None], change)
         worth, modes = best_schedules(fleet, rewards, moves)
-        now = np.take_along_axis(rewards, self.modes[rows].T[:, :, None], axis=2)[:, :, 0].sum(axis=0)
+        now = np.take_along_axis(rewards, self.modes.T[:, :, None], axis=2)[:, :, 0].sum(axis=0)
         if moves is not None:
-            at = self.modes[rows]
-            t, n = np.arange(1, count)[:, None], np.arange(rows.size)[None, :]
+            at = self.modes
+            t, n = np.arange(1, count)[:, None], np.arange(site.size)[None, :]
             now -= moves[t, n, at[:, :-1].T, at[:, 1:].T].sum(axis=0)
-        return worth, modes, now - self.switching[rows]
+        return worth, modes, now - self.switching
 
-    def exchange(self) -> bool:
-        """Changes the running modes of one or two groups of a site in an interval, where that is better.
-
-        Says whether any was. Starts and stops stay as they are, so intervals are apart but for ramps.
-        """
-        changed = False
-        for site in range(len(self.load)):
-            rows = np.flatnonzero((self.asic_site == site) & (self.fleet.change_usd == 0))
-            for t in range(self.problem.intervals if rows.size else 0):
-                changed |= self._exchange_at(site, rows, t)
-        return changed
-
-    def _exchange_at(self, site: int, rows: Ints, t: int) -> bool:
-        running = rows[(self.modes[rows, t] > 0)]
-        width = self.fleet.power_mw.shape[1]
-        group = np.repeat(running, width - 1)
-        mode = np.tile(np.arange(1, width), running.size)
-        now = self.modes[group, t]
-        power = self.fleet.power_mw[group, mode] - self.fleet.power_mw[group, now]
-        earned = self.fleet.earned_usd[group, mode] - self.fleet.earned_usd[group, now]
-        some = np.flatnonzero((power != 0) | (np.arange(group.size) == 0))
-        if some.size < 2:
-            return False
-        group, mode, power, earned = group[some], mode[some], power[some], earned[some]
-        # The first stands for no change: with it, one group changes alone.
-        power = np.append(power, 0.0)
-        earned = np.append(earned, 0.0)
-        both = power[:, None] + power[None, :]
-        usd = self._level_usd(site, t, self.load[site, t] + both)
-        worth = earned[:, None] + earned[None, :] - usd
-        through = np.append(self.asic_transformer[group], len(self.through) - 1)
-        for k in np.unique(through).tolist():
-            own = np.where(through == k, power, 0.0)
-            worth -= self._through_usd_at(k, t, self.through[k, t] + own[:, None] + own[None, :])
-        same = np.append(group, -1)
-        worth[same[:, None] == same[None, :]] = -np.inf
-        still = -float(self._level_usd(site, t, self.load[site, t])) - sum(
-            float(self._through_usd_at(k, t, self.through[k, t])) for k in np.unique(through).tolist()
-        )
-        first, second = np.unravel_index(int(worth.argmax()), worth.shape)
-        if worth[first, second] <= still + GAIN_USD:
-            return False
-        for n in (int(first), int(second)):
-            if n < group.size:
-                modes = self.modes[group[n]].copy()
-                modes[t] = mode[n]
-                self.set_modes(int(group[n]), modes)
-        return True
-
-    def _level_usd(self, site: int, t: int, load: Floats) -> Floats:
-        c = self.costs
-        usd = c.usd((site, t), load)
-        before = self.load[site, t - 1] if t else c.before[site]
-        if not np.isnan(before):
-            usd = usd + c.ramp_usd(site, load - before)
-        if t + 1 < self.load.shape[1]:
-            usd = usd + c.ramp_usd(site, self.load[site, t + 1] - load)
+    def level_usd(self, site: int, at: Ints, load: Floats) -> Floats:
+        """Cost of loads of a site in intervals (..., at), with the ramps from and to the intervals beside them."""
+        costs, last = self.costs, self.problem.intervals - 1
+        usd = costs.usd((site, at), load)
+        before = np.where(at > 0, self.load[site, np.maximum(at - 1, 0)], costs.before[site])
+        after = np.where(at < last, self.load[site, np.minimum(at + 1, last)], np.nan)
+        for change in (load - before, after - load):
+            usd += np.where(np.isnan(change), 0.0, costs.ramp_usd(site, change))
         return usd
-
-    def _through_usd_at(self, transformer: int, t: int, power: Floats) -> Floats:
-        """Penalty of power through a transformer in one interval."""
-        over = np.maximum(power - self.through_cap[transformer, t], 0.0)
-        return np.asarray(PENALTY_USD_MWH[Rule.TRANSFORMER_CAP] * self.costs.hours * over)
-
-    def regret_usd(self) -> Floats:
-        """How much less each group earns at the shadow prices than it could, (groups,)."""
-        rows = np.arange(len(self.modes))[:, None]
-        power, earned = self.fleet.power_mw, self.fleet.earned_usd
-        worth = earned[rows, self.modes] - earned[:, :1] - self.power_usd * (power[rows, self.modes] - power[:, :1])
-        return np.asarray(self.best_usd - worth.sum(axis=1) + self.switching)
 
     def gain_usd(self, n: int, modes: Ints) -> float:
         """What a group's change to a schedule is worth, as things are."""

@@ -62,22 +62,6 @@ def fleet(problem: PlanProblem) -> Fleet:
     )
 
 
-def part(whole: Fleet, rows: Ints) -> Fleet:
-    """Returns some of the groups."""
-    return Fleet(
-        power_mw=whole.power_mw[rows],
-        earned_usd=whole.earned_usd[rows],
-        usable=whole.usable[rows],
-        mode_before=whole.mode_before[rows],
-        held=whole.held[rows],
-        start_usd=whole.start_usd[rows],
-        stop_usd=whole.stop_usd[rows],
-        change_usd=whole.change_usd[rows],
-        run_penalty_usd=whole.run_penalty_usd[:, rows],
-        rest_penalty_usd=whole.rest_penalty_usd[:, rows],
-    )
-
-
 def best_schedules(groups: Fleet, rewards: Floats, moves: Floats | None = None) -> tuple[Floats, Ints]:
     """Returns what the best schedule of each group is worth, (groups,), USD, and its modes, (groups, intervals).
 

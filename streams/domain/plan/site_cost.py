@@ -26,8 +26,8 @@ class Costs:
     before: Floats
     reserves: tuple[tuple[Floats, Floats], ...] = ()
 
-    def usd(self, at: Ints | int | tuple[int, int], load: Floats) -> Floats:
-        """Cost of loads at sites (..., intervals), or at a site in an interval, without ramps."""
+    def usd(self, at: Ints | int | tuple[int, Ints], load: Floats) -> Floats:
+        """Cost of loads at sites (..., intervals), or at a site in some intervals, without ramps."""
         cost = self.price[at] * load + self.spill_price[at] * np.maximum(self.kept[at] - load, 0.0)
         cost += PENALTY_USD_MWH[Rule.FACILITY_CAP] * np.maximum(load - self.cap[at], 0.0)
         cost += PENALTY_USD_MWH[Rule.GRID_LIMIT] * np.maximum(load - self.limit[at], 0.0)

@@ -3,8 +3,9 @@
 A small problem, such as a facility's own, is solved to the end (`exact`). A large one:
 
 1. Relax: column generation finds prices of the limits and the bound (`master`, `relaxation`).
-2. Round: schedules that the relaxation takes whole stay; the others answer at those prices, one by one (`rounding`).
-3. Improve: best answers, exchanges of power between groups, and ruin and recreate, until the gap is small.
+2. Round: the jobs are packed (`packing`), a dive settles when groups run (`dive`), and each interval is filled with the
+   running modes of its groups (`running_mode`).
+3. Improve: best answers and other runs for a group, each priced exactly, until the gap is small (`neighbourhood`).
 
 Every step counts its work and none looks at a clock, so the same problem gives the same bytes.
 """
@@ -28,7 +29,8 @@ SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
 EXACT = "branch and bound"
-COLUMN_GENERATION = "column generation"
+COLUMN_GENERATION = "column generation 2"
+"""With the version of the method, as another one finds other plans of the same worth."""
 
 Choice = tuple[dict[str, Ints], dict[str, Placement]]
 
@@ -47,11 +49,11 @@ def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
     if shifted is not None:
         master.append([(n, shifted[0][group.group_id]) for n, group in enumerate(problem.asic_groups)])
     relaxed = relax(master)
-    answer = rounded(problem, master, relaxed)
+    answer = rounded(master, relaxed)
     candidates = [_still(problem), _at_rest(problem)]
     if shifted is not None:
         candidates.insert(0, shifted)
-    improve(answer, relaxed.bound_usd)
+    improve(master, answer, relaxed)
     candidates.insert(0, _choice(problem, answer))
     bound = Proof(relaxed.bound_usd + master.constant_usd, relaxed.duals, master.frame)
     return _plan(problem, candidates, COLUMN_GENERATION, bound)

@@ -1,0 +1,104 @@
+"""The steps from a relaxation to a whole plan: each keeps its books, and none is better than what is proven."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from streams.domain.plan.master import Master
+from streams.domain.plan.neighbourhood import moves, search
+from streams.domain.plan.packing import packed
+from streams.domain.plan.problem import PlanProblem
+from streams.domain.plan.relaxation import relax
+from streams.domain.plan.response import NONE, Answer
+from streams.domain.plan.rounding import rounded
+from streams.domain.plan.running_mode import rechosen
+from streams.domain.plan.site_cost import costs
+from tests.plan_case import fleet
+
+
+def all_running(case: PlanProblem) -> Answer:
+    """Every group in its first running mode, no job anywhere, no call, power at its price."""
+    uncalled = [replace(site, limit_mw=np.full(case.intervals, np.inf)) for site in case.sites]
+    case = replace(case, sites=tuple(uncalled))
+    master = Master(case)
+    modes = np.ones((master.groups, case.intervals), dtype=np.int64)
+    duals = master.first_prices(20.0)
+    priced = costs(case, master.weights(duals))
+    placed = np.full(master.jobs, NONE)
+    return Answer(case, master.fleet, master.options, priced, modes, placed, master.power_usd(duals))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_running_modes_of_one_interval_are_the_best_of_all(seed: int) -> None:
+    case = fleet(seed, sites=1, groups=6, jobs=1, intervals=1, running_modes=2)
+    answer = all_running(case)
+    rechosen(answer, 0)
+    worths = []
+    other = all_running(case)
+    for choice in product((1, 2), repeat=6):
+        for n, mode in enumerate(choice):
+            other.set_modes(n, np.array([mode]))
+        worths.append(other.worth_usd())
+    assert answer.worth_usd() == pytest.approx(max(worths))
+    assert max(worths) > min(worths)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_changed_running_modes_gain_what_is_said_and_loads_are_theirs(seed: int) -> None:
+    answer = all_running(fleet(seed, sites=2, groups=12, jobs=2, intervals=12, running_modes=3))
+    before = answer.worth_usd()
+    gained = rechosen(answer, 0) + rechosen(answer, 1)
+    assert gained > 0
+    assert answer.worth_usd() - before == pytest.approx(gained)
+    anew = replace(answer)
+    assert anew.load == pytest.approx(answer.load)
+    assert anew.through == pytest.approx(answer.through)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_jobs_are_packed_as_whole_ones_into_the_gpus(seed: int) -> None:
+    master = Master(fleet(seed, sites=1, groups=3, jobs=12, intervals=12))
+    relaxed = relax(master)
+    placed, found = packed(master, relaxed.duals), master.options
+    taken = placed[placed != NONE]
+    assert taken.size
+    assert (found.job[taken] == np.flatnonzero(placed != NONE)).all()
+    for group, gpus in enumerate(master.problem.gpu_groups):
+        mine = taken[found.group[taken] == group]
+        used = [found.gpus[mine][(found.start[mine] <= t) & (t < found.stop[mine])].sum() for t in range(12)]
+        assert (np.array(used) <= gpus.units).all()
+
+
+def test_jobs_alone_break_no_cap_where_nothing_else_could_make_room() -> None:
+    case = fleet(1, sites=1, groups=1, jobs=12, intervals=12)
+    site, base = case.sites[0], sum(group.idle_power_mw for group in case.gpu_groups)
+    # Room for twelve busy GPUs.
+    small = replace(site, cap_mw=np.full(12, base + 12.5 * case.gpu_groups[0].unit_power_mw), transformers=())
+    master = Master(replace(case, sites=(small,), asic_groups=()))
+    placed, found = packed(master, relax(master).duals), master.options
+    taken = placed[placed != NONE]
+    assert taken.size
+    drawn = [found.power_mw[taken][(found.start[taken] <= t) & (t < found.stop[taken])].sum() for t in range(12)]
+    assert base + max(drawn) <= small.cap_mw[0]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_search_betters_a_plan_and_stays_under_the_bound(seed: int) -> None:
+    master = Master(fleet(seed, sites=2, groups=8, jobs=6, intervals=24))
+    relaxed = relax(master)
+    answer = rounded(master, relaxed)
+    before = answer.worth_usd()
+    search(answer, moves(master, relaxed.duals), relaxed.bound_usd - before, 0.0)
+    assert before < answer.worth_usd() <= relaxed.bound_usd
+    assert replace(answer).worth_usd() == pytest.approx(answer.worth_usd())
+
+
+def test_search_ends_where_the_gap_is_allowed() -> None:
+    master = Master(fleet(0, sites=1, groups=6, jobs=4, intervals=12))
+    relaxed = relax(master)
+    answer = rounded(master, relaxed)
+    modes, gap_usd = answer.modes.copy(), relaxed.bound_usd - answer.worth_usd()
+    search(answer, moves(master, relaxed.duals), gap_usd, gap_usd)
+    assert (answer.modes == modes).all()
