@@ -12,7 +12,18 @@ from schemas.events import PowerMode
 from streams.domain.plan.master import Master
 from streams.domain.plan.penalty import ORDER, PENALTY_USD_MWH, Rule
 from streams.domain.plan.placement import gang_gpus
-from streams.domain.plan.problem import AsicGroup, Floats, GpuGroup, Job, Mode, Placement, Plan, PlanProblem, Site
+from streams.domain.plan.problem import (
+    AsicGroup,
+    Floats,
+    GpuGroup,
+    Job,
+    Mode,
+    Placement,
+    Plan,
+    PlanProblem,
+    Reserve,
+    Site,
+)
 from streams.domain.plan.program import chosen, program
 from streams.domain.plan.solve import COLUMN_GENERATION, EXACT, solve_plan
 from streams.domain.plan.value import outcome
@@ -53,6 +64,11 @@ def asic(count: int, **changes: object) -> AsicGroup:
         available=np.ones(count, dtype=np.bool_),
     )
     return replace(group, **changes)  # type: ignore[arg-type]
+
+
+def award(count: int, usd_mwh: float) -> Reserve:
+    """A capacity award of 1 MW."""
+    return Reserve("ECRS", np.ones(count), np.ones(count), short_usd_mwh=usd_mwh, step_usd_mwh=usd_mwh)
 
 
 def gpus(count: int, units: int) -> GpuGroup:
@@ -296,9 +312,9 @@ def test_more_cap_lowers_neither_bound_nor_worth_beyond_the_gap(seed: int) -> No
 @FEW
 @given(SEEDS, st.floats(min_value=1.0, max_value=40.0))
 def test_higher_price_of_power_raises_no_load(seed: int, more_usd: float) -> None:
-    # Without caps and calls groups are apart, so it holds for each.
+    # Without caps and calls groups are apart, so it holds for each; an award's floor is given up as power gets dear.
     random = np.random.default_rng(seed)
-    place = site(random.uniform(30, 80, 8).tolist())
+    place = site(random.uniform(30, 80, 8).tolist(), reserves=(award(8, 12.0),))
     groups = (asic(8, min_up=3, min_down=2), asic(8, group_id="B", start_cost_usd=5.0))
     dear = replace(place, cost_usd_mwh=place.cost_usd_mwh + more_usd)
     before, after = (solve_plan(problem(where, asics=groups)) for where in (place, dear))
@@ -309,10 +325,11 @@ def test_higher_price_of_power_raises_no_load(seed: int, more_usd: float) -> Non
 @FEW
 @given(SEEDS)
 def test_twice_the_money_is_twice_the_worth(seed: int) -> None:
-    case = problem(site(np.random.default_rng(seed).uniform(30, 80, 8).tolist()), asics=(asic(8, start_cost_usd=5.0),))
+    prices = np.random.default_rng(seed).uniform(30, 80, 8).tolist()
+    case = problem(site(prices, reserves=(award(8, 12.0),)), asics=(asic(8, start_cost_usd=5.0),))
     double = replace(
         case,
-        sites=(replace(case.sites[0], cost_usd_mwh=case.sites[0].cost_usd_mwh * 2),),
+        sites=(replace(case.sites[0], cost_usd_mwh=case.sites[0].cost_usd_mwh * 2, reserves=(award(8, 24.0),)),),
         asic_groups=(
             replace(
                 case.asic_groups[0],
