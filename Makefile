@@ -80,7 +80,7 @@ demo: setup ## Run the whole system with a live view; DEMO="--for 60s" ends it b
 	$(HCP) demo $(DEMO)
 
 test: setup check ## Run all checks and all tests, on the embedded stack where there is no Docker
-	$(BIN)/pytest --durations=25 $(TESTS)
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --durations=25 $(TESTS)
 
 check: setup lint ## Everything that needs no stack: lint, types, import rules, generated files, unit tests
 	$(BIN)/mypy

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     window_s: int = Field(15, gt=0, description="Length of a fleet window, s of event time.")
     grace_s: int = Field(15, ge=0, description="How long after a window's end its late readings are taken, s.")
     dispatch_interval_s: int = Field(300, gt=0, description="Length of a decision's interval, s of event time.")
+    risk_weight: float = Field(
+        0.0, ge=0, le=1, description="How much plans mind bad prices: share of CVaR in what they maximise; 0 is off."
+    )
+    risk_tail: float = Field(0.1, gt=0, le=1, description="Share of the probability that counts as bad prices.")
     solver_processes: int = Field(1, ge=1, description="Processes of an agents worker that solve decisions.")
     projection_memory_mb: int = Field(
         256, ge=16, description="Memory for the events that a projection worker has in flight, MB."
@@ -80,6 +84,9 @@ class Settings(BaseSettings):
         description="Rows up to which small files of the archive are merged; a merge may hold twice as many.",
     )
     seed: int = Field(1, description="Seed of the simulators.")
+    faults: str = Field(
+        "", description="Faults that `hcp simulate` puts into the telemetry, as its --faults: late=0.01,corrupt=0.001 …"
+    )
 
     @property
     def parts(self) -> Path:

@@ -18,7 +18,8 @@ _MESSAGE_OVERHEAD_BYTES = 700
 """Of a message in flight, beside its payload: the client's record, its Python object, its row in a frame (measured)."""
 _COPIES = 5
 """How often a payload is in memory at once: as consumed, joined, decoded, as rows, and on its way to the database."""
-_BATCHES_IN_FLIGHT = 3
+_BATCHES_IN_FLIGHT = 9
+"""Those of `projections.pipeline`, and the one that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class BatchPolicy:
     """Bounds of the size. `memory_bytes` is for all messages in flight."""
 
     memory_bytes: int
-    smallest: int = 500
-    first: int = 20_000
+    smallest: int = 150
+    first: int = 12_000
 
     def largest(self, payload_bytes: float) -> int:
         """Returns the most messages of that mean size that fit into the memory."""

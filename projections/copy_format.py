@@ -12,9 +12,12 @@ import struct
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from projections.binary_field import Bytes, Field, field, oid, widest
+from projections.binary_field import Field, Items, field, oid, widest
+
+Bytes = npt.NDArray[np.uint8]
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 TRAILER = b"\xff\xff"
@@ -28,21 +31,22 @@ def binary_copy(frame: pl.DataFrame, columns: Mapping[str, str]) -> bytes:
 
     `columns` are name → SQL type. Raises UnsupportedColumnError.
     """
-    return b"".join([HEADER, *_parts(frame, columns), TRAILER])
+    return b"".join([HEADER, *binary_rows(frame, columns), TRAILER])
+
+
+def binary_rows(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[bytes]:
+    """Returns what stands between header and trailer, in pieces. Raises UnsupportedColumnError."""
+    if len(frame) > 1 and _matrix_bytes([frame[name] for name in columns]) > _MATRIX_BYTES:
+        half = len(frame) // 2
+        return [*binary_rows(frame[:half], columns), *binary_rows(frame[half:], columns)]
+    fields = [field(frame[name], sql_type) for name, sql_type in columns.items()]
+    return [_packed(struct.pack(">h", len(fields)), fields, len(frame))]
 
 
 def binary_array(column: pl.Series, sql_type: str) -> bytes:
     """Returns a column as a one-dimensional array in PostgreSQL's binary format. Raises UnsupportedColumnError."""
     head = struct.pack(">iiI", 1, int(column.null_count() > 0), oid(sql_type)) + struct.pack(">ii", len(column), 1)
     return head + b"".join(_array_parts(column, sql_type))
-
-
-def _parts(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[bytes]:
-    if len(frame) > 1 and _matrix_bytes([frame[name] for name in columns]) > _MATRIX_BYTES:
-        half = len(frame) // 2
-        return [*_parts(frame[:half], columns), *_parts(frame[half:], columns)]
-    fields = [field(frame[name], sql_type) for name, sql_type in columns.items()]
-    return [_packed(struct.pack(">h", len(fields)), fields, len(frame))]
 
 
 def _array_parts(column: pl.Series, sql_type: str) -> list[bytes]:
@@ -62,26 +66,24 @@ def _packed(prefix: bytes, fields: Sequence[Field], n: int) -> bytes:
     places: list[int] = []
     for made in fields:
         # What is alike in all rows is written once.
-        template += struct.pack(">i", made.length[0]) + bytes(made.size)
+        template += made.length[:1].tobytes() + bytes(made.size)
         places.append(len(template) - made.size)
     matrix = np.empty((n, len(template)), np.uint8)
     matrix[:] = np.frombuffer(template, np.uint8)
     used: Bytes | None = None
     for made, at in zip(fields, places, strict=True):
         if len(made.length) > 1:
-            _put(matrix, at - _LENGTH_BYTES, made.length.astype(">i4").view(np.uint8).reshape(-1, _LENGTH_BYTES))
-        _put(matrix, at, made.cells)
+            _put(matrix, at - _LENGTH_BYTES, made.length)
+        if made.cells is not None:
+            _put(matrix, at, made.cells)
         if made.used is not None:
             if used is None:
-                used = np.ones(matrix.shape, np.bool_)
-            _put(used, at, np.broadcast_to(made.used, made.cells.shape))
-    return (matrix if used is None else matrix[used]).tobytes()
+                used = np.ones(matrix.shape, np.uint8)
+            _put(used, at, made.used)
+    return (matrix if used is None else matrix[used.view(np.bool_)]).tobytes()
 
 
-def _put(matrix: Bytes, at: int, cells: Bytes) -> None:
-    """Writes cells into the columns from `at` on. As one item a row that is ten times faster than byte by byte."""
-    size = cells.shape[1]
-    if size:
-        item = np.dtype((np.void, size))
-        column = np.ndarray((len(matrix),), item, matrix, at, (matrix.shape[1],))
-        column[:] = np.ascontiguousarray(cells).view(item)[:, 0]
+def _put(matrix: Bytes, at: int, items: Items) -> None:
+    """Writes items into the columns from `at` on. As one item a row that is ten times faster than byte by byte."""
+    column: Items = np.ndarray((len(matrix),), items.dtype, matrix, at, (matrix.shape[1],))
+    column[:] = items

@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import polars as pl
 from confluent_kafka import Message
@@ -14,6 +15,7 @@ from projections.raw_batch import RawBatch
 from projections.sink import Rows
 from projections.table import Table
 from schemas.catalog import Topic
+from schemas.columnar import ROW
 from schemas.dead_letter import STAGE_WRITE, DeadLetter
 from schemas.registry import Registry
 
@@ -36,6 +38,39 @@ class Prepared:
     times: Mapping[str, EventTimes]
     payload_bytes: int
     began: float
+
+    @classmethod
+    def merged(cls, batches: "Sequence[Prepared]") -> "Prepared":
+        """Returns what comes of writing these as one batch."""
+        if len(batches) == 1:
+            return batches[0]
+        parts: dict[tuple[str, str], list[Rows]] = {}
+        before = 0
+        for batch in batches:
+            for rows in batch.rows:
+                moved = rows.frame.with_columns((pl.col(ROW) + before).cast(pl.UInt32))
+                parts.setdefault((rows.table.name, rows.topic), []).append(replace(rows, frame=moved))
+            before += len(batch.raw)
+        return cls(
+            RawBatch.merged([batch.raw for batch in batches]),
+            tuple(map(Rows.merged, parts.values())),
+            tuple(letter for batch in batches for letter in batch.dead),
+            {name: times for batch in batches for name, times in batch.times.items()},
+            sum(batch.payload_bytes for batch in batches),
+            batches[0].began,
+        )
+
+
+def mergeable(batches: Sequence[Prepared]) -> Iterator[list[Prepared]]:
+    """Yields the batches, in order, in groups to be written together.
+
+    One with dead letters stays alone: it may be the one at which the worker has to stop.
+    """
+    for is_clean, group in groupby(batches, lambda batch: not batch.dead):
+        if is_clean:
+            yield list(group)
+        else:
+            yield from ([batch] for batch in group)
 
 
 class Preparation:
@@ -64,7 +99,7 @@ class Preparation:
         times: dict[str, EventTimes] = {}
         payload_bytes = 0
         with self._lock:
-            for name, messages in raw.by_topic().items():
+            for name, messages in raw.by_topic.items():
                 source = self._sources[name]
                 read = self._readers[name].read(messages)
                 dead += read.dead

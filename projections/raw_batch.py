@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Self
 
 from confluent_kafka import KafkaException, Message
@@ -12,10 +12,18 @@ from projections.sink import Claim, Place, Step
 
 @dataclass(frozen=True, slots=True)
 class RawBatch:
-    """Messages in the order of each partition's log, and the step that they make each partition take."""
+    """Messages in the order of each partition's log, by topic, and the step that they make each partition take."""
 
-    messages: Sequence[Message]
+    by_topic: Mapping[str, Sequence[Message]]
     steps: Mapping[Place, Step]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.by_topic.values()))
+
+    @property
+    def messages(self) -> list[Message]:
+        """All messages."""
+        return list(chain.from_iterable(self.by_topic.values()))
 
     @classmethod
     def of(cls, messages: Sequence[Message], owned: Mapping[Place, Claim]) -> Self:
@@ -25,42 +33,39 @@ class RawBatch:
         """
         for error in filter(None, map(Message.error, messages)):
             raise KafkaException(error)
-        reached = _reached(messages)
-        if not reached.keys() <= owned.keys():
-            # Revoked while the messages were on their way.
-            messages = [message for message in messages if _place(message) in owned]
-            reached = {place: offset for place, offset in reached.items() if place in owned}
-        steps = {
-            place: Step(owned[place].next_offset, offset + 1, owned[place].epoch) for place, offset in reached.items()
-        }
-        return cls(messages, steps)
+        by_topic: dict[str, list[Message]] = {}
+        steps: dict[Place, Step] = {}
+        # The client gives long runs of one partition; what is looked at of a message inside one is its place alone.
+        for topic, run_of_topic in groupby(messages, Message.topic):
+            for partition, run in groupby(run_of_topic, Message.partition):
+                place = topic or "", partition or 0
+                claim = owned.get(place)
+                # Without a claim it was revoked while the messages were on their way.
+                if claim is not None:
+                    taken = list(run)
+                    by_topic.setdefault(place[0], []).extend(taken)
+                    steps[place] = Step(claim.next_offset, (taken[-1].offset() or 0) + 1, claim.epoch)
+        return cls(by_topic, steps)
 
-    def by_topic(self) -> dict[str, list[Message]]:
-        """Returns the messages by topic, in the order they came."""
-        found: dict[str, list[Message]] = {}
-        for name, run in groupby(self.messages, Message.topic):
-            found.setdefault(name or "", []).extend(run)
-        return found
+    @classmethod
+    def merged(cls, batches: "Sequence[RawBatch]") -> Self:
+        """Returns one batch that does what these do one after the other."""
+        by_topic: dict[str, list[Message]] = {}
+        steps: dict[Place, Step] = {}
+        for batch in batches:
+            for name, messages in batch.by_topic.items():
+                by_topic.setdefault(name, []).extend(messages)
+            for place, step in batch.steps.items():
+                steps[place] = steps[place].followed_by(step) if place in steps else step
+        return cls(by_topic, steps)
 
     def halves(self) -> tuple[Self, Self]:
         """Returns two batches that do the same one after the other. Raises ValueError for a single message."""
-        if len(self.messages) < 2:
+        if len(self) < 2:
             raise ValueError("a single message has no halves")
-        cut = len(self.messages) // 2
+        cut = len(self) // 2
+        messages = self.messages
         before = {place: Claim(step.expected, step.epoch) for place, step in self.steps.items()}
-        first = type(self).of(self.messages[:cut], before)
+        first = type(self).of(messages[:cut], before)
         between = before | {place: Claim(step.following, step.epoch) for place, step in first.steps.items()}
-        return first, type(self).of(self.messages[cut:], between)
-
-
-# `map` over methods of C and one dict: a loop in Python would cost as much as decoding.
-
-
-def _reached(messages: Sequence[Message]) -> dict[Place, int]:
-    topics, partitions = map(Message.topic, messages), map(Message.partition, messages)
-    # The last of a place wins, and offsets grow within a place.
-    return dict(zip(zip(topics, partitions, strict=True), map(Message.offset, messages), strict=True))  # type: ignore[arg-type]
-
-
-def _place(message: Message) -> Place:
-    return message.topic() or "", message.partition() or 0
+        return first, type(self).of(messages[cut:], between)

@@ -17,18 +17,20 @@ Protocol:
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from projections.batch_size import BatchPolicy, BatchSize
+from projections.consumer_setting import consumer_settings
 from projections.dead_letter_limit import DeadLetterLimit
 from projections.dead_letter_producer import DeadLetterProducer
 from projections.error import ProjectionError, RefusedError
 from projections.gathering import Gathering
 from projections.pipeline import Pipeline
-from projections.preparation import Preparation, Prepared, of_refused
+from projections.preparation import Preparation, Prepared, mergeable, of_refused
 from projections.raw_batch import RawBatch
 from projections.sink import Claim, Place
 from schemas import metric
@@ -61,7 +63,7 @@ class ProjectionSession:
             self._sources, config.tables, registry, self._worker, self._facilities.knowing,
             encode=self._sink.encode, has_log_columns=config.has_log_columns,
         )  # fmt: skip
-        self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply)
+        self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply_all)
         memory = BatchPolicy(config.memory_mb * 2**20)
         self._size = BatchSize(memory)
         self._gathering = Gathering(config.gather, memory)
@@ -74,27 +76,7 @@ class ProjectionSession:
         self._shown_at = 0.0
         self._finished_at = 0.0
         self._letters = DeadLetterProducer(config.kafka)
-        self._consumer = Consumer(
-            {
-                **config.kafka,
-                "group.id": self._worker,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "isolation.level": "read_committed",
-                "partition.assignment.strategy": "cooperative-sticky",
-                # The shortest that brokers allow by default: so long is a partition without an owner after a kill -9.
-                # Heartbeats come from the client's own thread, which no batch holds up.
-                "session.timeout.ms": 6_000,
-                "heartbeat.interval.ms": 1_500,
-                "fetch.wait.max.ms": 50,
-                # What is fetched ahead is a part of the memory too; small messages cost more than their bytes.
-                "queued.min.messages": 50_000,
-                # The default, 1 s, leaves the worker without messages after each full queue.
-                "fetch.queue.backoff.ms": 5,
-                "queued.max.messages.kbytes": max(1_024, config.memory_mb * 1_024 // 8),
-                "logger": log,
-            }
-        )
+        self._consumer = Consumer(consumer_settings(config.kafka, self._worker, config.memory_mb))
         self._consumer.subscribe(
             list(self._sources), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -137,7 +119,7 @@ class ProjectionSession:
         raw = RawBatch.of(self._gathering.take(), self._owned)
         for place, step in raw.steps.items():
             self._owned[place] = Claim(step.following, step.epoch)
-        if raw.messages:
+        if raw:
             self._pipeline.submit(raw)
 
     def _wait(self) -> None:
@@ -160,16 +142,20 @@ class ProjectionSession:
                 self._is_paused = False
                 self._consumer.resume(self._consumer.assignment())
 
+    def _apply_all(self, batches: Sequence[Prepared]) -> None:
+        """Steps 3 and 4 of the protocol, in the thread that applies. What has waited is written together."""
+        for group in mergeable(batches):
+            self._apply(Prepared.merged(group))
+
     def _apply(self, prepared: Prepared) -> None:
-        """Steps 3 and 4 of the protocol, in the thread that applies."""
         example = prepared.dead[-1].reason if prepared.dead else ""
-        self._limit.observe(len(prepared.raw.messages), len(prepared.dead), example)
+        self._limit.observe(len(prepared.raw), len(prepared.dead), example)
         self._letters.begin()
         try:
             self._write(prepared)
         except RefusedError as refusal:
             self._apply_divided(prepared.raw, refusal)
-        count = len(prepared.raw.messages)
+        count = len(prepared.raw)
         self._size.bound(prepared.payload_bytes / count)
         now = time.monotonic()
         # While catching up, the time from one batch's end to the next is that of the slowest step, whichever it is.
@@ -184,7 +170,7 @@ class ProjectionSession:
 
     def _apply_divided(self, raw: RawBatch, refusal: RefusedError) -> None:
         """A row that the store refuses costs only its event: halves are applied by themselves, down to that event."""
-        if len(raw.messages) == 1:
+        if len(raw) == 1:
             letter = of_refused(raw.messages[0], self._worker, refusal.error, refusal.reason)
             self._limit.observe(0, 1, letter.reason)
             self._write(Prepared(raw, (), (letter,), {}, 0, 0.0))
@@ -203,7 +189,7 @@ class ProjectionSession:
             metric.APPLIED_OFFSET.labels(self._worker, name, partition).set(step.following)
         for table, count in written.items():
             metric.ROWS_WRITTEN.labels(self._worker, table).inc(count)
-        for name, messages in prepared.raw.by_topic().items():
+        for name, messages in prepared.raw.by_topic.items():
             metric.EVENTS_IN.labels(self._worker, name).inc(len(messages))
         for letter in prepared.dead:
             metric.DEAD_LETTERS.labels(self._worker, letter.topic, letter.stage).inc()

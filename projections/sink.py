@@ -34,18 +34,34 @@ class Step:
     following: int
     epoch: int
 
+    def followed_by(self, other: "Step") -> "Step":
+        """Returns the two steps as one; `other` has to begin where this one ends, and be the same owner's."""
+        assert (self.following, self.epoch) == (other.expected, other.epoch)
+        return Step(self.expected, other.following, self.epoch)
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows of one table out of one batch of one topic: `frame` has the table's columns and `_row`.
 
-    `encoded` is what the sink's `encode` made of them, None where it makes nothing.
+    `encoded` is what the sink's `encode` made of them, None where it makes nothing. Of rows that are written together
+    (`merged`) the parts follow each other.
     """
 
     table: Table
     topic: str
     frame: pl.DataFrame
-    encoded: bytes | None = None
+    encoded: tuple[bytes, ...] | None = None
+
+    @classmethod
+    def merged(cls, parts: "Sequence[Rows]") -> "Rows":
+        """Returns rows of one table and topic, whose `_row` grows from part to part, as one."""
+        if len(parts) == 1:
+            return parts[0]
+        made = [part.encoded for part in parts]
+        frame = pl.concat([part.frame for part in parts])
+        encoded = None if None in made else tuple(piece for pieces in made for piece in pieces or ())
+        return cls(parts[0].table, parts[0].topic, frame, encoded)
 
 
 class Sink(Protocol):

@@ -1,5 +1,6 @@
 """Writes rows into a table in the way its mode says, within the caller's transaction."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import polars as pl
@@ -7,7 +8,7 @@ from psycopg import sql
 from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
 
-from projections.copy_format import binary_array, binary_copy
+from projections.copy_format import HEADER, TRAILER, binary_array, binary_rows
 from projections.offset_store import Connection
 from projections.table import Mode, Table, first, newest
 from schemas.columnar import ROW
@@ -42,14 +43,26 @@ class _ColumnDumper(Dumper):
         return obj.data
 
 
-def encoded(table: Table, rows: pl.DataFrame) -> bytes | None:
+def reduced(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Returns those of the rows that `write` sends. Of rows reduced in parts and together the result is the same."""
+    match table.mode:
+        case Mode.APPEND:
+            return rows
+        case Mode.LATEST | Mode.WINDOW:
+            return newest(rows, table, ROW)
+        case Mode.LEDGER:
+            return first(rows, table)
+
+
+def encoded(table: Table, rows: pl.DataFrame) -> tuple[bytes, ...] | None:
     """Returns what `write` sends, where that can be made before: the rows of a table that is copied to."""
-    return binary_copy(rows, table.columns) if table.mode is Mode.APPEND and not rows.is_empty() else None
+    return tuple(binary_rows(rows, table.columns)) if table.mode is Mode.APPEND else None
 
 
 def write(
-    connection: Connection, table: Table, rows: pl.DataFrame, target: str | None = None, made: bytes | None = None
-) -> int:
+    connection: Connection, table: Table, rows: pl.DataFrame, target: str | None = None,
+    made: Sequence[bytes] | None = None,
+) -> int:  # fmt: skip
     """Writes the rows (the table's columns and `_row`) and returns how many the table took.
 
     `target` is the name of a table of the same form to write to instead; `made` is what `encoded` returned for the
@@ -63,14 +76,15 @@ def write(
             statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(name, _columns(table))
             with connection.cursor() as cursor:
                 with cursor.copy(statement) as copy:
-                    copy.write(made if made is not None else binary_copy(rows, table.columns))
+                    for piece in (HEADER, *(made or binary_rows(rows, table.columns)), TRAILER):
+                        copy.write(piece)
                 return len(rows)
         case Mode.LATEST:
-            return _insert(connection, table, name, newest(rows, table, ROW), _update(table, name, ">="))
+            return _insert(connection, table, name, reduced(table, rows), _update(table, name, ">="))
         case Mode.WINDOW:
-            return _insert(connection, table, name, newest(rows, table, ROW), _update(table, name, ">"))
+            return _insert(connection, table, name, reduced(table, rows), _update(table, name, ">"))
         case Mode.LEDGER:
-            return _insert(connection, table, name, first(rows, table), sql.SQL("DO NOTHING"))
+            return _insert(connection, table, name, reduced(table, rows), sql.SQL("DO NOTHING"))
 
 
 def _insert(

@@ -154,6 +154,12 @@ class AllocationDecision:
     given_up: list[GivenUpRule] = field(
         metadata={"doc": "What could not be kept, by interval, rule and subject."}, default_factory=list
     )
+    capacity_usd_h: float = field(
+        metadata={
+            "doc": "What holding awarded capacity brings in the decided interval, what is short taken off, USD an hour."
+        },
+        default=0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +252,25 @@ class HorizonInterval:
     source: str = field(metadata={"doc": "Where it comes from: REAL_TIME, DAY_AHEAD or FORECAST."})
     limit_mw: float | None = field(metadata={"doc": "Load limit of a grid call known by then, MW."}, default=None)
     payment_usd_mwh: float = field(metadata={"doc": "Payment of that call, USD/MWh."}, default=0.0)
+    scenario_error_usd_mwh: list[float] = field(
+        metadata={"doc": "How far the cost is off in each price scenario, USD/MWh; empty where risk has no weight."},
+        default_factory=list,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityAward:
+    """Capacity held ready for the grid: load that can be shed when it is called for."""
+
+    product: str = field(metadata={"doc": "Service, e.g. ECRS."})
+    capacity_mw: float = field(metadata={"doc": "How much is held, MW."})
+    price_usd_mw_h: float = field(metadata={"doc": "Paid for a MW held over an hour, USD."})
+    starts_at: datetime = field(metadata={"doc": "From when it is held."})
+    ends_at: datetime = field(metadata={"doc": "Until when it is held."})
+    penalty_usd_mwh: float = field(
+        metadata={"doc": "Owed for a MW that is not held over an hour, beyond its payment, USD."}, default=0.0
+    )
+    response_s: Int32 = field(metadata={"doc": "How soon it has to be shed, s; 0 for no limit."}, default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +321,18 @@ class AllocationSnapshot:
     btc_price_usd: float | None = field(metadata={"doc": "BTC price that the revenues rest on, USD."}, default=None)
     hashprice_usd_ths_day: float | None = field(
         metadata={"doc": "Revenue of 1 TH/s over a day that they rest on, USD."}, default=None
+    )
+    transmission_usd_mwh: float = field(
+        metadata={"doc": "Expected transmission charge by coincident peaks within the power cost, USD/MWh."},
+        default=0.0,
+    )
+    capacity_awards: list[CapacityAward] = field(
+        metadata={"doc": "Capacity awarded to the facility."}, default_factory=list
+    )
+    risk_weight: float = field(metadata={"doc": "Share of CVaR in what the plan maximises; 0 for none."}, default=0.0)
+    risk_tail: float = field(metadata={"doc": "Share of the probability that the CVaR is the mean of."}, default=0.1)
+    scenario_probability: list[float] = field(
+        metadata={"doc": "Probability of each price scenario; empty where risk has no weight."}, default_factory=list
     )
 
 
@@ -378,6 +415,15 @@ class Facility:
     block_mw: float = field(metadata={"doc": "Power bought ahead at a fixed price, MW."}, default=0.0)
     transformers: list[TransformerLimit] = field(
         metadata={"doc": "Limits within the facility, sorted by id."}, default_factory=list
+    )
+    transmission_usd_kw_year: float = field(
+        metadata={
+            "doc": "Transmission charge by load at the four coincident peaks that the adder does not hold, USD a kW and year."
+        },
+        default=0.0,
+    )
+    capacity_awards: list[CapacityAward] = field(
+        metadata={"doc": "Capacity awarded to the facility."}, default_factory=list
     )
 
 

@@ -46,6 +46,7 @@ DEPENDENCY_UP = Gauge(
 )
 REFUSED = Counter("hcp_refused_steps", "Illegal steps that were refused and audited.", ["worker"])
 SIMULATED_SPEED = Gauge("hcp_simulated_speed_ratio", "Event time over wall time of the simulator.")
+INJECTED_FAULTS = Counter("hcp_injected_faults", "Faults that the simulator put into its events.", ["topic", "kind"])
 LOAD_MW = Gauge("hcp_load_megawatts", "Decided load by use at the meter.", ["facility", "use"])
 PRICE = Gauge("hcp_price_usd", "Newest price by instrument or settlement point.", ["name"])
 

@@ -45,6 +45,18 @@ def _ratio(field: str) -> Rule:
     return Rule(field, pl.col(field).is_between(0.0, 1.0), "must lie between 0 and 1")
 
 
+def _amount(field: str) -> pl.Expr:
+    value = pl.element().struct.field(field)
+    return value.is_finite() & (value >= 0)
+
+
+_AWARD_HOLDS = (
+    _amount("capacity_mw")
+    & _amount("price_usd_mw_h")
+    & _amount("penalty_usd_mwh")
+    & (pl.element().struct.field("starts_at") < pl.element().struct.field("ends_at"))
+)
+
 RULES: dict[type, tuple[Rule, ...]] = {
     events.AsicTelemetry: (_not_negative("power_w"), _not_negative("hashrate_ths"), _finite("temp_c")),
     events.GpuTelemetry: (
@@ -65,6 +77,12 @@ RULES: dict[type, tuple[Rule, ...]] = {
     events.Facility: (
         _positive("cap_mw"),
         Rule("pue_ratio", pl.col("pue_ratio").is_finite() & (pl.col("pue_ratio") >= 1), "must be 1 or more"),
+        _not_negative("transmission_usd_kw_year"),
+        Rule(
+            "capacity_awards",
+            pl.col("capacity_awards").list.eval(_AWARD_HOLDS).list.all(),
+            "must have amounts of zero or more, and end after they start",
+        ),
     ),
     events.Resource: (_positive("units"), _not_negative("idle_power_w"), _positive("max_power_w")),
     events.WorkloadRequest: (

@@ -6,6 +6,7 @@ Plain assignments without a consumer group: every start reads the two control to
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from statistics import median_high
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -15,7 +16,7 @@ from schemas.catalog import TOPICS, Topic, topic
 from schemas.codec import Codec, UndecodableError
 from schemas.registry import Registry, RegistryUnavailableError
 from simulators.error import MissingTopicError
-from simulators.timeline import to_ms
+from simulators.timeline import DAY_MS, to_ms
 
 WORKER = "simulator"
 COMMANDS = topic("allocations.commands")
@@ -75,7 +76,8 @@ class Feed:
     def newest_event_ms(self, not_after_ms: int | None) -> int | None:
         """Returns the newest event time of what simulators paced, None for an empty log.
 
-        Events after `not_after_ms`, where it is given, are not ours: somebody dated them ahead of the wall clock.
+        Events after `not_after_ms`, where it is given, are not ours: somebody dated them ahead of the wall clock. Nor
+        are those that are a day ahead of most: their device has a wrong clock.
         """
         ends = [self._near_end(topic(name), p) for name in _PACED_TOPICS for p in range(topic(name).partitions)]
         filled = [end for end in ends if end is not None]
@@ -83,7 +85,11 @@ class Feed:
             return None
         self._consumer.assign(filled)
         times = [to_ms(getattr(event, topic(name).time_field)) for name, event in self._until_end(len(filled))]
-        return max((at_ms for at_ms in times if not_after_ms is None or at_ms <= not_after_ms), default=None)
+        times = [at_ms for at_ms in times if not_after_ms is None or at_ms <= not_after_ms]
+        if not times:
+            return None
+        latest_ms = median_high(times) + DAY_MS
+        return max(at_ms for at_ms in times if at_ms <= latest_ms)
 
     def backlog(self) -> Backlog:
         """Returns all of the control topics up to their present end; `poll` goes on from there."""

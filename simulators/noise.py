@@ -7,7 +7,6 @@ can be reached at once (Salmon et al., "Parallel random numbers: as easy as 1, 2
 
 from hashlib import blake2b
 from itertools import accumulate
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,39 +52,38 @@ class MeanReverting:
     """A mean-reverting path around zero, x[k] = a x[k-1] + sd sqrt(1 - a^2) e[k] with a = exp(-1 / memory).
 
     Its stationary standard deviation is `sd`, its time constant `memory` steps (the exact discrete form of the
-    Ornstein-Uhlenbeck process). With `jumps`,
-    a share `jump_chance` of the steps gets a shock of twelve of its usual standard deviations on top. Not thread-safe.
+    Ornstein-Uhlenbeck process). Not thread-safe.
     """
 
-    def __init__(
-        self, noise: Noise, memory: int, sd: float, jumps: Noise | None = None, jump_chance: float = 0.0
-    ) -> None:
+    def __init__(self, noise: Noise, memory: float, sd: float) -> None:
         self._noise = noise
         self._decay = float(np.exp(-1 / memory))
         self._shock_sd = sd * float(np.sqrt(1 - self._decay**2))
-        self._length = max(_MEMORY * memory, _BLOCK)
-        self._jumps = jumps
-        self._jump_chance = jump_chance
-        self._cached: tuple[int, list[float]] | None = None
+        self._length = max(int(_MEMORY * memory), _BLOCK)
+        self._cached: tuple[int, NDArray[np.float64]] | None = None
 
     def at(self, step: int) -> float:
         """Returns the value at a step (zero or more)."""
         stretch, offset = divmod(step, self._length)
+        return float(self._stretch(stretch)[offset])
+
+    def values(self, first: int, count: int) -> NDArray[np.float64]:
+        """Returns the values at `count` steps from `first`, shape (count,)."""
+        stretches = range(first // self._length, (first + count - 1) // self._length + 1)
+        parts = [self._stretch(stretch) for stretch in stretches]
+        joined = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        offset = first - stretches.start * self._length
+        return joined[offset : offset + count]
+
+    def _stretch(self, stretch: int) -> NDArray[np.float64]:
         if self._cached is None or self._cached[0] != stretch:
             self._cached = (stretch, self._path(stretch))
-        return self._cached[1][offset]
+        return self._cached[1]
 
-    def _path(self, stretch: int) -> list[float]:
+    def _path(self, stretch: int) -> NDArray[np.float64]:
         # Warmed up over the stretch before, so that a stretch goes on where the last one ended.
         first = max(0, (stretch - 1) * self._length)
         count = (stretch + 1) * self._length - first
-        shocks = self._shock_sd * self._noise.normals(first, count)
-        if self._jumps is not None:
-            shocks = shocks + self._jump_sizes(self._jumps.normals(first, count))
-        path = accumulate(shocks.tolist(), lambda value, shock: self._decay * value + shock)
-        return list(path)[-self._length :]
-
-    def _jump_sizes(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        # A jump where the draw falls in the tails that hold `jump_chance`; the draw is also its direction.
-        threshold = NormalDist().inv_cdf(1 - self._jump_chance / 2)
-        return np.where(np.abs(draws) > threshold, np.sign(draws) * 12 * self._shock_sd, 0.0)
+        shocks = (self._shock_sd * self._noise.normals(first, count)).tolist()
+        path = accumulate(shocks, lambda value, shock: self._decay * value + shock)
+        return np.fromiter(path, np.float64, count)[-self._length :]

@@ -11,6 +11,7 @@ from schemas import metric
 from schemas.catalog import TOPICS, Topic
 from schemas.codec import Codec
 from schemas.registry import Registry
+from simulators.damage import damaging
 from simulators.encoding import Encoder, encoder
 from simulators.error import DeliveryError
 from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Entry, Slice
@@ -64,7 +65,7 @@ class Outlet:
         for topic in TOPICS:
             schema_id = self._registry.schema_id(topic)
             if topic in _TELEMETRY:
-                self._encoders[topic.name] = encoder(topic, schema_id)
+                self._encoders[topic.name] = damaging(encoder(topic, schema_id))
 
     @property
     def waiting(self) -> int:

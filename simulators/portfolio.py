@@ -46,13 +46,18 @@ class SitePlan:
     settlement_point: str
     pue_ratio: float
     energy_adder_usd_mwh: float
+    transmission_usd_kw_year: float
     region: str
     block_share: float
     sell_back_share: float
     climate: Climate
     asic_shares: tuple[tuple[AsicModel, int], ...]
     gpu_share: int
+    award_share: float = 0.0
 
+
+ERCOT_TRANSMISSION_USD_KW_YEAR = 60.0
+"""Postage stamp by load at the four coincident peaks, assumed: the adders of the sites in Texas are without it."""
 
 # Shares are percent of the fleet. Canada-1 buys from the pool as it uses: it has no block of energy to sell back.
 PLANS = (
@@ -65,6 +70,7 @@ PLANS = (
         settlement_point="HB_WEST",
         pue_ratio=1.06,
         energy_adder_usd_mwh=8.5,
+        transmission_usd_kw_year=ERCOT_TRANSMISSION_USD_KW_YEAR,
         region="US-TX",
         block_share=0.7,
         sell_back_share=0.6,
@@ -81,12 +87,14 @@ PLANS = (
         settlement_point="HB_NORTH",
         pue_ratio=1.08,
         energy_adder_usd_mwh=9.5,
+        transmission_usd_kw_year=ERCOT_TRANSMISSION_USD_KW_YEAR,
         region="US-TX",
         block_share=0.5,
         sell_back_share=0.4,
         climate=Climate(19.0, 10.0, 6.0, -6.5),
         asic_shares=((S19_XP, 20), (M60S, 15)),
         gpu_share=30,
+        award_share=0.25,
     ),
     SitePlan(
         facility_id="Canada-1",
@@ -97,6 +105,7 @@ PLANS = (
         settlement_point="AESO_POOL",
         pue_ratio=1.04,
         energy_adder_usd_mwh=14.0,
+        transmission_usd_kw_year=0.0,
         region="CA-AB",
         block_share=0.0,
         sell_back_share=0.0,

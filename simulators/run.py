@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -17,11 +18,13 @@ from schemas import events, metric
 from schemas.registry import Registry, RegistryUnavailableError
 from simulators.clock import Clock, Pace, SystemWall, Wall, default_start_ms
 from simulators.error import ConfigurationError, DeliveryError
+from simulators.fault import Faults, FaultShares
+from simulators.fault_ledger import FaultLedger
 from simulators.feed import Feed
 from simulators.fleet import SLICE_MS
 from simulators.outlet import WORKER, Outlet
 from simulators.replay import Replay
-from simulators.simulation import Simulation
+from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation
 from simulators.site import operator
 from simulators.timeline import ceiling, floor, to_datetime, to_ms
 
@@ -37,7 +40,8 @@ class SimulationConfig:
 
     `speed` is event time over wall time, 0 for as fast as it goes. `start` lets event time pass the wall clock; without
     it (and without a replay, which starts where its file does) the simulation begins 24 h in the past. `end` is the
-    event time to stop at. `kafka` has librdkafka's names. Raises ConfigurationError.
+    event time to stop at. `kafka` has librdkafka's names. `fault_ledger` is a file that a line is appended to for each
+    fault. Raises ConfigurationError.
     """
 
     kafka: Mapping[str, Any]
@@ -49,6 +53,8 @@ class SimulationConfig:
     start: datetime | None = None
     end: datetime | None = None
     replay: Replay | None = None
+    faults: FaultShares | None = None
+    fault_ledger: Path | None = None
 
     def __post_init__(self) -> None:
         """Checks the values against each other."""
@@ -117,9 +123,10 @@ class _Run:
         self._stop = stop
         self._listener = listener
         self._wall = wall
-        registry = Registry(config.registry_url)
-        self._feed = Feed(config.kafka, registry)
-        self._outlet = Outlet(config.kafka, registry)
+        self._registry = Registry(config.registry_url)
+        self._feed = Feed(config.kafka, self._registry)
+        self._outlet = Outlet(config.kafka, self._registry)
+        self._ledger = FaultLedger(config.fault_ledger)
 
     def run(self) -> int:
         try:
@@ -129,12 +136,17 @@ class _Run:
             self._outlet.send_entries(tuple(simulation.master_data()), self._stop)
             self._loop(simulation)
             self._outlet.flush(_FLUSH_S)
+            if self._ledger.counts:
+                told = ", ".join(f"{number} {kind}" for kind, number in sorted(self._ledger.counts.items()))
+                self._listener.notice(f"faults: {told}")
             if self._outlet.failed:
                 raise DeliveryError(f"the broker refused {self._outlet.failed} of {self._outlet.sent} events")
             return self._outlet.sent
         finally:
             self._outlet.discard()
             self._feed.close()
+            self._ledger.close()
+            self._registry.close()
 
     def _started(self) -> Simulation | None:
         """Returns the simulation as the log allows it, once broker and registry answer; None where stopped before."""
@@ -187,6 +199,7 @@ class _Run:
         end_ms = self._config.end_ms
         clock = Clock(Pace(self._config.speed, self._config.may_lead), simulation.now_ms, self._wall)
         meter = _Meter(self._wall, simulation.now_ms)
+        faults = self._faults(simulation)
         while not self._stop.is_set() and (end_ms is None or simulation.now_ms + SLICE_MS <= end_ms):
             self._outlet.poll()
             progress = meter.progress(simulation.now_ms, self._outlet)
@@ -202,8 +215,23 @@ class _Run:
                         simulation.obey(event)
                     case events.WorkloadRequest():
                         simulation.scheduler.learn(event)
-            self._outlet.send(simulation.advance(), self._stop)
+            found = simulation.advance()
+            if faults is not None:
+                faulted = faults.apply(found)
+                found = faulted.slice
+                # First: a fault that is in the log is in the ledger, whenever the process ends.
+                self._ledger.enter(faulted.ledger)
+            self._outlet.send(found, self._stop)
             clock.advanced(simulation.now_ms)
+        if faults is not None:
+            self._ledger.enter(faults.lost())
+
+    def _faults(self, simulation: Simulation) -> Faults | None:
+        if not self._config.faults:
+            return None
+        fleets = {ASIC_TOPIC: simulation.asics.fleet, GPU_TOPIC: simulation.gpus.fleet}
+        devices = {topic: fleet.identity["device_id"] for topic, fleet in fleets.items()}
+        return Faults(self._config.faults, devices, self._config.seed)
 
 
 class _Meter:

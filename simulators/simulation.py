@@ -19,7 +19,8 @@ from simulators.asic import AsicFleet
 from simulators.fleet import SLICE_MS, Fleet
 from simulators.gpu import GpuFleet
 from simulators.grid import Grid
-from simulators.market import Market, Network
+from simulators.market import Market
+from simulators.network import Network
 from simulators.replay import Replay
 from simulators.scheduler import Scheduler
 from simulators.signal import Signals

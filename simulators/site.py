@@ -33,6 +33,12 @@ _RAMP_SHARE_MIN = 0.15
 _MIN_LOAD_SHARE = 0.02
 # Of the cap, assumed: rows are switched one after another, and what cools the site runs on.
 
+_AWARD_USD_MW_H = 8.0
+_AWARD_PENALTY_USD_MWH = 20.0
+# About the mean price of ERCOT's ECRS in 2024, 8.28 USD; the charge of a contract is assumed.
+
+_DAY_MS = 86_400_000
+
 _TRANSFORMERS = 2
 _TRANSFORMER_MARGIN = 1.1
 # A transformer carries its groups in NORMAL with a margin, but not all of them in TURBO at 120 %.
@@ -198,6 +204,7 @@ def _facility(plan: SitePlan, resources: Sequence[events.Resource], at_ms: int) 
         cap_mw=cap_mw,
         pue_ratio=plan.pue_ratio,
         energy_adder_usd_mwh=plan.energy_adder_usd_mwh,
+        transmission_usd_kw_year=plan.transmission_usd_kw_year,
         sell_back_limit_mw=round(plan.sell_back_share * cap_mw, 3),
         recorded_at=to_datetime(at_ms),
         region=plan.region,
@@ -205,7 +212,24 @@ def _facility(plan: SitePlan, resources: Sequence[events.Resource], at_ms: int) 
         min_load_mw=round(_MIN_LOAD_SHARE * cap_mw, 6),
         block_mw=round(plan.block_share * cap_mw, 3),
         transformers=_transformers(plan, resources),
+        capacity_awards=_awards(plan, cap_mw, at_ms),
     )
+
+
+def _awards(plan: SitePlan, cap_mw: float, at_ms: int) -> list[events.CapacityAward]:
+    """Returns a year of ERCOT's contingency reserve over a share of the cap, from a day before the record on."""
+    if plan.award_share == 0:
+        return []
+    award = events.CapacityAward(
+        product="ECRS",
+        capacity_mw=round(plan.award_share * cap_mw, 6),
+        price_usd_mw_h=_AWARD_USD_MW_H,
+        penalty_usd_mwh=_AWARD_PENALTY_USD_MWH,
+        response_s=600,
+        starts_at=to_datetime(at_ms - _DAY_MS),
+        ends_at=to_datetime(at_ms + 365 * _DAY_MS),
+    )
+    return [award]
 
 
 def _full_power_w(resource: events.Resource) -> float:

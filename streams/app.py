@@ -36,6 +36,7 @@ from streams.agents.router import Router
 from streams.agents.shard import Shard
 from streams.agents.solver import SolverPool
 from streams.domain.dispatch import DispatchPolicy
+from streams.domain.price_risk import RiskPolicy
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class AgentsConfig:
     group_id: str = "hcp-agents"
     instance: int = 0
     dispatch_interval_s: int = 300
+    risk_weight: float = 0.0
+    risk_tail: float = 0.1
     solver_processes: int = 1
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
@@ -100,6 +103,7 @@ class Agents:
             group_id=config.group_id,
             solvers=self.solvers,
             dispatch=DispatchPolicy(interval_s=config.dispatch_interval_s),
+            risk=RiskPolicy(config.risk_weight, config.risk_tail),
             end=lambda place: self.app.consumer.highwater(TP(place.topic, place.partition)),
         )
         self.shards: dict[int, Shard] = {}

@@ -19,8 +19,28 @@ pytest_plugins = [
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 
+_SERVICES = {"demo": "demo", "stack": "stack", "extra_stack": "stack", "agents_stack": "agents", "wire": "wire"}
+"""Fixtures that start services, and the group of the tests that share them; `pytest -n 2` keeps it in one process."""
+_ORDER = ("stack", "agents", "wire")
 
-@pytest.hookimpl(trylast=True)
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests that look at the running system last: it takes a share of the machine once it is started."""
-    items.sort(key=lambda item: "demo" in getattr(item, "fixturenames", ()))
+    """Groups tests for several processes, the longest groups first.
+
+    The tests that look at the running system come last: it takes a share of the machine once it is started.
+    """
+    groups = {item: _group(item) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: _rank(groups[item]))
+
+
+def _group(item: pytest.Item) -> str:
+    fixtures = getattr(item, "fixturenames", ())
+    return next((group for fixture, group in _SERVICES.items() if fixture in fixtures), str(item.path))
+
+
+def _rank(group: str) -> int:
+    if group in _ORDER:
+        return _ORDER.index(group)
+    return len(_ORDER) + (group == "demo")

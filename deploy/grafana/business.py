@@ -35,6 +35,8 @@ BUSINESS = Dashboard(
                 sql("Bitcoin", Source.TIMESCALE, "bitcoin", unit="currencyUSD"),
                 sql("Break-even against the cost of power", Source.TIMESCALE, "break_even", unit="currencyUSD"),
                 sql("Margin decided", Source.TIMESCALE, "margin", unit="currencyUSD"),
+                sql("What the next MW is worth", Source.TIMESCALE, "power_uses", kind=Kind.TABLE),
+                sql("Break-evens, and what 1 % more moves", Source.TIMESCALE, "sensitivity", kind=Kind.TABLE),
             ),
         ),
         Row(

@@ -1,11 +1,12 @@
 """Who decides in a backtest: the seam, and the rules that every operator knows. They see only what was published."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from hcp.backtest.fleet import Fleet
 from hcp.backtest.market import Known
+from streams.domain.power_cost import power_cost
 
 # The hours of ERCOT's peaks in summer, and of most of its high prices all year.
 PEAK_HOURS = range(16, 20)
@@ -38,7 +39,8 @@ class BreakEven:
 
     def decide(self, known: Known, state: int) -> tuple[int, ...]:
         """As in the protocol."""
-        cost_usd_mwh = known.price_usd_mwh + self._fleet.facility.energy_adder_usd_mwh
+        now = datetime.fromtimestamp(known.now_ms / 1000, UTC)
+        cost_usd_mwh = power_cost(self._fleet.facility, known.price_usd_mwh, now).usd_mwh
         revenue_usd_ths_h = known.hashprice_usd_ths_day / 24
         return tuple(
             mode if group.hashrate_ths[mode] * revenue_usd_ths_h > group.power_mw[mode] * cost_usd_mwh else 0

@@ -11,6 +11,7 @@ import numpy as np
 from hcp.backtest.decider import Decider
 from hcp.backtest.fleet import Fleet, Floats
 from hcp.backtest.market import Market
+from streams.domain import power_cost
 
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
@@ -54,7 +55,8 @@ def run_week(
     price = market.settled_usd_mwh(moments)
     if np.isnan(price).any():
         return None
-    margins = fleet.margins_usd(market.earned_usd_ths_day(moments), price + fleet.facility.energy_adder_usd_mwh)
+    cost_usd_mwh = power_cost.costs_usd_mwh(fleet.facility, price, moments)
+    margins = fleet.margins_usd(market.earned_usd_ths_day(moments), cost_usd_mwh)
     paths = {name: np.array(list(_path(market, fleet, new(), moments))) for name, new in deciders.items()}
     paths[FORESIGHT] = fleet.best_path(margins, fleet.full)[0]
     return Week(

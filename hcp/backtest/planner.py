@@ -5,6 +5,7 @@ import numpy as np
 from hcp.backtest.error import BacktestError
 from hcp.backtest.fleet import Fleet
 from hcp.backtest.market import Known
+from streams.domain import power_cost
 from streams.domain.forecast.quantile import Horizon, QuantileMethod, QuantileModel
 
 HORIZON_MS = 4 * 3_600_000
@@ -28,8 +29,9 @@ class Planner:
         """As in the protocol."""
         fleet = self._fleet
         expected = self._expected_usd_mwh(known)
+        cost_usd_mwh = power_cost.costs_usd_mwh(fleet.facility, expected, self._horizon.deliveries(known.now_ms))
         hashprice = np.full(len(expected), known.hashprice_usd_ths_day)
-        margins = fleet.margins_usd(hashprice, expected + fleet.facility.energy_adder_usd_mwh)
+        margins = fleet.margins_usd(hashprice, cost_usd_mwh)
         path, _ = fleet.best_path(margins, state)
         return tuple(int(mode) for mode in fleet.modes[path[0]])
 

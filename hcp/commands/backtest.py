@@ -165,8 +165,9 @@ def _facility(point: str, miners: int) -> tuple[Facility, tuple[Resource, ...]]:
     by_point = {facility.settlement_point: facility for facility in whole.facilities}
     if point not in by_point:
         raise typer.BadParameter(f"no facility settles at {point!r}; the points are {', '.join(sorted(by_point))}")
-    # Without GPUs nothing has to run all the time; all energy is bought at the real-time price.
-    facility = replace(by_point[point], min_load_mw=0.0, block_mw=0.0)
+    # Without GPUs nothing has to run all the time; all energy is bought at the real-time price, no charge by
+    # coincident peaks and no award is settled.
+    facility = replace(by_point[point], min_load_mw=0.0, block_mw=0.0, transmission_usd_kw_year=0.0, capacity_awards=[])
     return facility, tuple(r for r in whole.resources if r.facility_id == facility.facility_id)
 
 

@@ -139,6 +139,10 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
         f"power {snapshot.power_cost_usd_mwh:.2f} USD/MWh all in, grid value {snapshot.grid_value_usd_mwh:.2f} USD/MWh,"
         f" cap {snapshot.cap_mw:.3f} MW, PUE {snapshot.pue_ratio:.2f}"
     )
+    if snapshot.transmission_usd_mwh > 0:
+        inputs += f", transmission {snapshot.transmission_usd_mwh:.2f} USD/MWh of it"
+    if snapshot.risk_weight > 0:
+        inputs += f", {snapshot.risk_weight:.0%} weight on the worst {snapshot.risk_tail:.0%} of prices"
     if snapshot.btc_price_usd is not None:
         inputs += f", BTC {snapshot.btc_price_usd:.2f} USD"
     result = (
@@ -160,11 +164,21 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
             f"grid call {snapshot.signal_id}: limit {snapshot.limit_mw:.3f} MW, pays"
             f" {snapshot.payment_usd_mwh:.2f} USD/MWh"
         )
+    lines += [
+        f"award     {a.product}: {a.capacity_mw:.3f} MW at {a.price_usd_mw_h:.2f} USD an hour each"
+        for a in snapshot.capacity_awards
+        if a.starts_at <= snapshot.interval_start < a.ends_at
+    ]
     lines += [f"result    {result}", f"load      {load}"]
     lines += [
-        f"limit     {b.rule} {b.subject}: one more {b.unit} is worth {b.usd_h:.2f} USD/h"
+        f"limit     {b.rule} {b.subject}: one {_way(b.rule)} {b.unit} is worth {b.usd_h:.2f} USD/h"
         for b in decision.binding_limits
         if b.interval == 0
+    ]
+    lines += [
+        f"given up  {g.rule} {g.subject}: {g.amount:.3f} {g.unit}, {g.penalty_usd:.2f} USD"
+        for g in decision.given_up
+        if g.interval == 0
     ]
     _print(lines)
     table = Table("group", "does", "MW", "margin USD/h", "why")
@@ -173,6 +187,11 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
         does = busy if group.kind is ResourceKind.GPU else str(group.power_mode)
         table.add_row(group.resource_group_id, does, f"{group.power_mw:.3f}", f"{group.margin_usd_h:.2f}", group.reason)
     console.out.print(table)
+
+
+def _way(rule: str) -> str:
+    """Which way a limit gives: a floor by being lower."""
+    return "less" if rule in {"minimum load", "capacity award"} else "more"
 
 
 def _show_flips(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:

@@ -16,6 +16,7 @@ from hcp.stream_tail import StreamTail
 from hcp.worker_process import Workers, WorkerSpec
 from schemas import provision
 from schemas.registry import Registry
+from simulators.fault import FaultShares
 
 _DRAIN_S = 60.0
 _TICK_S = 1.0
@@ -23,17 +24,19 @@ _LINE_EVERY_S = 5.0
 _SIMULATOR = "simulator"
 
 
-def demo(
+def demo(  # noqa: PLR0917 - typer reads options from the parameters
     duration: str | None = typer.Option(None, "--for", help="End by itself after this long: 60s, 5m, 1h."),
     miners: int = typer.Option(2000, min=1, help="ASICs in the fleet."),
     gpus: int = typer.Option(200, min=8, help="GPUs in the fleet."),
     speed: float = typer.Option(60.0, min=0, help="Event time over wall time."),
     replay: Path | None = typer.Option(None, exists=True, help="CSV of recorded prices in place of simulated ones."),  # noqa: B008
+    faults: str | None = typer.Option(None, help="Shares of faulty telemetry, as of `hcp simulate --faults`."),
 ) -> None:
     """Start what is not running, simulate a fleet, run the workers and show it live; Ctrl-C ends it.
 
     Where HCP_KAFKA_BOOTSTRAP_SERVERS names a stack, that one is used.
     """
+    FaultShares.parse(faults or "")
     started_at = time.monotonic()
     limit = parse_duration(duration).total_seconds() if duration else None
     if "HCP_KAFKA_BOOTSTRAP_SERVERS" not in os.environ:
@@ -45,6 +48,8 @@ def demo(
     simulate = ["simulate", "--miners", str(miners), "--gpus", str(gpus), "--speed", str(speed)]
     if replay is not None:
         simulate += ["--replay", str(replay.absolute())]
+    if faults is not None:
+        simulate += ["--faults", faults]
     names = ("rollup", "agents", "project-postgres", "project-timescale")
     specs = [*(WorkerSpec(name, ("worker", name)) for name in names), WorkerSpec(_SIMULATOR, tuple(simulate))]
     workers = Workers(config.home, specs, {"HCP_HOME": str(config.home.absolute())})

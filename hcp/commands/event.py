@@ -8,21 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaException
 
 from hcp import console, event_log, settings
 from hcp.event_line import EncodedEvent, EventLines, RefusedLine
 from hcp.event_log import EventLog
+from hcp.outbox import FLUSH_S, Outbox, ProduceError
 from schemas.catalog import Topic, topic
 from schemas.codec import Codec
 from schemas.registry import Registry
-
-_FLUSH_S = 30.0
-_POLL_S = 0.1
-
-
-class ProduceError(Exception):
-    """Events could not be delivered; the message says how many and why."""
 
 
 def produce(
@@ -104,7 +98,7 @@ def _separated(verdicts: Iterable[EncodedEvent | RefusedLine]) -> tuple[list[Enc
 def _produce_each(
     kafka: dict[str, Any], entry: Topic, verdicts: Iterable[EncodedEvent | RefusedLine]
 ) -> tuple[int, int]:
-    outbox = _Outbox(kafka, {})
+    outbox = Outbox(kafka, {})
     sent = refused = 0
     for verdict in verdicts:
         match verdict:
@@ -124,62 +118,18 @@ def _produce_together(
     good, refused = _separated(verdicts)
     if refused or not good:
         return 0, refused
-    outbox = _Outbox(kafka, {"transactional.id": f"hcp-produce-{socket.gethostname()}-{os.getpid()}"})
+    outbox = Outbox(kafka, {"transactional.id": f"hcp-produce-{socket.gethostname()}-{os.getpid()}"})
     try:
-        outbox.producer.init_transactions(_FLUSH_S)
+        outbox.producer.init_transactions(FLUSH_S)
         outbox.producer.begin_transaction()
         try:
             for event in good:
                 outbox.put(entry, event)
             outbox.flush()
         except ProduceError:
-            outbox.producer.abort_transaction(_FLUSH_S)
+            outbox.producer.abort_transaction(FLUSH_S)
             raise
-        outbox.producer.commit_transaction(_FLUSH_S)
+        outbox.producer.commit_transaction(FLUSH_S)
     except KafkaException as error:
         raise ProduceError(f"none of {len(good)} events is produced: {error}") from error
     return len(good), 0
-
-
-class _Outbox:
-    """A producer that counts what is not delivered."""
-
-    def __init__(self, kafka: dict[str, Any], extra: dict[str, Any]) -> None:
-        self.failures: list[KafkaError] = []
-        self.producer = Producer(
-            {
-                **kafka,
-                "enable.idempotence": True,
-                "acks": "all",
-                "linger.ms": 5,
-                "compression.type": "lz4",
-                "partitioner": "murmur2_random",
-                "message.timeout.ms": int(_FLUSH_S * 1000),
-                "delivery.report.only.error": True,
-                "on_delivery": self._on_delivery,
-                "log_level": 2,
-                **extra,
-            }
-        )
-
-    def put(self, entry: Topic, event: EncodedEvent) -> None:
-        """Hands an event over, waiting while the queue is full."""
-        while True:
-            try:
-                self.producer.produce(entry.name, key=event.key, value=event.value)
-            except BufferError:
-                self.producer.poll(_POLL_S)
-            else:
-                self.producer.poll(0)
-                return
-
-    def flush(self) -> None:
-        """Waits until all is delivered. Raises ProduceError."""
-        left = self.producer.flush(_FLUSH_S + 5) + len(self.failures)
-        if left:
-            why = self.failures[0].str() if self.failures else "the broker does not answer"
-            raise ProduceError(f"{left} events are not delivered: {why}; is the stack up (`hcp status`)?")
-
-    def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            self.failures.append(error)

@@ -12,6 +12,7 @@ from hcp import console, settings
 from hcp.duration import parse_duration
 from schemas import metric
 from simulators import replay as recorded
+from simulators.fault import FaultShares
 from simulators.run import Listener, Progress, SimulationConfig, run
 
 _LINE_EVERY = 10
@@ -34,6 +35,14 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
     replay_price: str | None = typer.Option(None, help="Its column with the price of a MWh."),
     replay_point: str | None = typer.Option(None, help="Settlement point that the prices are for, e.g. HB_WEST."),
     replay_fx: float | None = typer.Option(None, help="USD for one unit of the file's money, e.g. 0.72 for CAD."),
+    faults: str | None = typer.Option(
+        None,
+        help="Shares of faulty readings (late, duplicate, disorder, missing, corrupt) and of faulty devices "
+        "(skew, stuck): late=0.01,duplicate=0.005,…  [default: HCP_FAULTS]",
+    ),
+    fault_ledger: Path | None = typer.Option(  # noqa: B008
+        None, dir_okay=False, help="File that a line of JSON is appended to for each fault."
+    ),
 ) -> None:
     """Simulate fleets, market, grid and workloads; start again to go on where the log ends. Ctrl-C stops it cleanly."""
     config = settings.load()
@@ -47,6 +56,8 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
         start=_time("--start", start),
         end=_time("--until", until),
         replay=_replay(replay, recorded.Columns(replay_time, replay_price, replay_point, replay_fx)),
+        faults=FaultShares.parse(config.faults if faults is None else faults),
+        fault_ledger=fault_ledger,
     )
     seconds = parse_duration(duration).total_seconds() if duration else None
     try:

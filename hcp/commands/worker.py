@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from hcp import console, settings
+from hcp import allocator, collector, console, settings
 from schemas import metric
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def worker(
         # Faust's worker handles the signals and serves the metrics itself.
         _run_agents(config)
         return
+    collector.relax()
+    allocator.keep_memory()
     try:
         port = metric.serve(config.metrics_host, config.metrics_port)
     except OSError as error:
@@ -76,6 +78,8 @@ def _run_agents(config: settings.Settings) -> None:
             registry_url=config.schema_registry_url,
             instance=config.instance,
             dispatch_interval_s=config.dispatch_interval_s,
+            risk_weight=config.risk_weight,
+            risk_tail=config.risk_tail,
             solver_processes=config.solver_processes,
             metrics_host=config.metrics_host,
             metrics_port=config.metrics_port,

@@ -15,7 +15,7 @@ class RebuildConfig:
     """What to rebuild. `live_worker` is the worker that writes the table, `neighbours` the other tables that it writes.
 
     `kafka` has librdkafka names; `topics` gives topics other names and `catalog` says what they carry, for tests;
-    `archive` is read before Kafka; `batch` is how many messages are applied in one transaction.
+    `archive` is read before Kafka; `batch` is how many messages are read at once.
     """
 
     kafka: Mapping[str, Any]

@@ -5,7 +5,7 @@ of these: the later one wins, the earlier one stops at its next batch and says s
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import polars as pl
@@ -192,8 +192,9 @@ class Filling:
             offset_store.advance(self._connection, self.worker, steps)
         self._move(steps)
 
-    def _apply(self, prepared: Prepared) -> None:
+    def _apply(self, batches: Sequence[Prepared]) -> None:
         """In the pipeline's thread."""
+        prepared = Prepared.merged(batches)
         try:
             self._write(prepared)
         except RefusedError:
@@ -201,7 +202,7 @@ class Filling:
 
     def _apply_divided(self, raw: RawBatch) -> None:
         """As the worker does it: a row that the database refuses costs only its event."""
-        if len(raw.messages) == 1:
+        if len(raw) == 1:
             self._write(Prepared(raw, (), (), {}, 0, 0.0))
             self.refused += 1
             return
@@ -216,7 +217,7 @@ class Filling:
             offset_store.advance(self._connection, self.worker, prepared.raw.steps)
             for part in prepared.rows:
                 write(self._connection, part.table, part.frame, self._name)
-        self.events += len(prepared.raw.messages)
+        self.events += len(prepared.raw)
         self.refused += len(prepared.dead)
 
     def _apply_archived(self, place: Place, source: Topic, frame: pl.DataFrame, until: int) -> None:

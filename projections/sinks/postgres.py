@@ -13,7 +13,7 @@ from projections import offset_store, replay_ledger
 from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
 from projections.offset_store import Connection
 from projections.sink import Claim, Place, Rows, Step
-from projections.writer import encoded, write
+from projections.writer import encoded, reduced, write
 from schemas import metric
 from schemas.columnar import ROW
 from schemas.dead_letter import LetterId
@@ -51,9 +51,10 @@ class PostgresSink:
             offset_store.release(self._connection, self._worker, epochs)
 
     def encode(self, rows: Rows) -> Rows:
-        """See Sink. Half of the work on rows that are copied is their binary form."""
+        """See Sink. Half of the work on rows that are copied is their binary form; of others, few of a key are sent."""
         with suppress(pl.exceptions.PolarsError):
-            return replace(rows, encoded=encoded(rows.table, rows.frame))
+            frame = reduced(rows.table, rows.frame)
+            return replace(rows, frame=frame, encoded=encoded(rows.table, frame))
         return rows
 
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:

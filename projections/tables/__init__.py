@@ -7,6 +7,7 @@ from projections.tables.timescale import (
     ALLOCATION_HISTORY,
     FLEET_WINDOWS,
     METRICS,
+    POWER_USES,
     PRICE_DATA,
     PROFITABILITY_SCORES,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "FACILITIES",
     "FLEET_WINDOWS",
     "METRICS",
+    "POWER_USES",
     "PRICE_DATA",
     "PROFITABILITY_SCORES",
     "RESOURCES",
@@ -39,6 +41,7 @@ TABLES: tuple[Table, ...] = (
     PRICE_DATA,
     FLEET_WINDOWS,
     PROFITABILITY_SCORES,
+    POWER_USES,
     ALLOCATION_HISTORY,
 )
 

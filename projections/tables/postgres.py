@@ -6,6 +6,10 @@ from projections.table import Database, Mode, Table
 from projections.tables.rows import FLOAT, INT, JSON, TEXT, TIME, json_text, one_row_each
 
 
+def _facilities(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(capacity_awards=json_text(frame["capacity_awards"]))
+
+
 def _resources(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(modes=json_text(frame["modes"]))
 
@@ -20,7 +24,7 @@ FACILITIES = Table(
     comment="Facilities, the newest record of registry.facilities.",
     database=Database.POSTGRES,
     mode=Mode.LATEST,
-    sources={"registry.facilities": lambda frame: frame},
+    sources={"registry.facilities": _facilities},
     key=("facility_id",),
     order=("recorded_at",),
     columns={
@@ -28,8 +32,15 @@ FACILITIES = Table(
         **dict.fromkeys(("cap_mw", "pue_ratio", "energy_adder_usd_mwh", "sell_back_limit_mw"), FLOAT),
         "recorded_at": TIME,
         "event_id": TEXT,
+        "transmission_usd_kw_year": FLOAT,
+        "capacity_awards": JSON,
     },
-    comments={"cap_mw": "Greatest load of IT and cooling together, MW."},
+    defaults={"transmission_usd_kw_year": "0", "capacity_awards": "'[]'::jsonb"},
+    comments={
+        "cap_mw": "Greatest load of IT and cooling together, MW.",
+        "transmission_usd_kw_year": "Charge by load at coincident peaks beside the adder, USD a kW and year.",
+        "capacity_awards": "Capacity held ready for the grid: product, MW, price, penalty, hours.",
+    },
     checks={"cap_mw": "cap_mw > 0", "pue_ratio": "pue_ratio >= 1"},
     touched=True,
 )

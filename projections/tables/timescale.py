@@ -11,24 +11,33 @@ import polars as pl
 from projections.aggregate import Aggregate, Refresh
 from projections.hypertable import Compression, Hypertable
 from projections.table import Database, Mode, Table
-from projections.tables.rows import BIGINT, FLOAT, INT, TEXT, TIME, columns, one_row_each
+from projections.tables.rows import BIGINT, FLOAT, INT, JSON, TEXT, TIME, columns, json_text, one_row_each
+from schemas.columnar import ROW
 
-_MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+_TEN_SECONDS, _MINUTE, _HOUR, _DAY = timedelta(seconds=10), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _NO_TEXT = pl.lit(None, dtype=pl.String)
 _NO_FLOAT = pl.lit(None, dtype=pl.Float64)
 
 
 def _groups(frame: pl.DataFrame) -> pl.DataFrame:
     # The facility's own measured load gives way to the group's.
-    return one_row_each(frame, "groups")
+    rows = one_row_each(frame, "groups")
+    return rows.with_columns(fallbacks=json_text(rows["fallbacks"]))
+
+
+def _uses(frame: pl.DataFrame) -> pl.DataFrame:
+    # The list is the merit order; a batch may hold an event twice, so its rows are counted by the message.
+    rows = one_row_each(frame, "uses")
+    return rows.with_columns(merit=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(ROW))
 
 
 def _decisions(frame: pl.DataFrame) -> pl.DataFrame:
     return one_row_each(frame, "allocations")
 
 
-# Averages by minute, five minutes and hour, each made from the one before it. Sums and counts are kept, so that coarser
-# averages are exact.
+# Averages by ten seconds, minute, five minutes and hour, each made from the one before it. Sums and counts are kept, so
+# that coarser averages are exact. Only the finest reads the readings: a refresh reads whole buckets, and in the
+# embedded TimescaleDB all others wait for it. It is kept as long as the readings are.
 _GROUP = ("facility_id", "resource_group_id", "kind")
 _SUMS = {
     "readings": "count(*)",
@@ -72,7 +81,11 @@ METRICS = Table(
     retention=30 * _DAY,
     aggregates=(
         Aggregate(
-            name="metrics_1m", bucket=_MINUTE, group_by=_GROUP, measures=_SUMS,
+            name="metrics_10s", bucket=_TEN_SECONDS, group_by=_GROUP, measures=_SUMS,
+            refresh=Refresh(2 * _DAY, _TEN_SECONDS, every=_MINUTE), retention=30 * _DAY,
+        ),
+        Aggregate(
+            name="metrics_1m", source="metrics_10s", bucket=_MINUTE, group_by=_GROUP, measures=_SUMS_OF_SUMS,
             refresh=Refresh(2 * _DAY, _MINUTE, every=_MINUTE), retention=60 * _DAY,
         ),
         Aggregate(
@@ -133,6 +146,12 @@ FLEET_WINDOWS = Table(
     retention=90 * _DAY,
 )
 
+_ECONOMICS = (
+    "margin_usd_h", "efficiency_j_th", "break_even_btc_usd", "break_even_difficulty", "break_even_gpu_hour_usd",
+    "btc_sensitivity_usd_mwh", "difficulty_sensitivity_usd_mwh", "power_sensitivity_usd_mwh",
+    "gpu_hour_sensitivity_usd_mwh", "day_ahead_usd_mwh", "transmission_usd_mwh",
+)  # fmt: skip
+
 PROFITABILITY_SCORES = Table(
     name="profitability_scores",
     comment="What a MWh is worth in each use, by resource group.",
@@ -151,11 +170,44 @@ PROFITABILITY_SCORES = Table(
             FLOAT,
         ),
         "event_id": TEXT,
+        **dict.fromkeys(_ECONOMICS, FLOAT),
+        "fallbacks": JSON,
     },
-    nullable=frozenset({"best_mode"}),
+    # Evaluations made before these were in the table have none.
+    nullable=frozenset({"best_mode", *_ECONOMICS, "fallbacks"}),
+    comments={
+        "margin_usd_h": "Margin of the whole group in its best mode, USD an hour.",
+        "power_sensitivity_usd_mwh": "Change of the margin for 1 % more of LMP, USD/MWh; the others likewise.",
+        "transmission_usd_mwh": "Expected charge by coincident peaks within the power cost, USD/MWh.",
+        "fallbacks": "Inputs that were stale or missing, and by which rule each was stood in for.",
+    },
     hypertable=Hypertable("evaluated_at", chunk=_DAY),
     retention=90 * _DAY,
 )  # fmt: skip
+
+POWER_USES = Table(
+    name="power_uses",
+    comment="The merit order of each evaluation: what the next MW is worth, a row a use.",
+    database=Database.TIMESCALE,
+    mode=Mode.LEDGER,
+    sources={"economics.profitability": _uses},
+    key=("event_id", "merit", "evaluated_at"),
+    columns={
+        "evaluated_at": TIME,
+        "facility_id": TEXT,
+        "merit": INT,
+        **dict.fromkeys(("use", "resource_group_id", "mode"), TEXT),
+        **dict.fromkeys(("value_usd_mwh", "margin_usd_mwh", "available_mw", "power_cost_usd_mwh"), FLOAT),
+        "event_id": TEXT,
+    },
+    nullable=frozenset({"resource_group_id", "mode"}),
+    comments={
+        "merit": "Place in the merit order, 1 for the most valuable use.",
+        "available_mw": "How much power with cooling the use can take, MW.",
+    },
+    hypertable=Hypertable("evaluated_at", chunk=_DAY),
+    retention=90 * _DAY,
+)
 
 ALLOCATION_HISTORY = Table(
     name="allocation_history",
@@ -175,9 +227,11 @@ ALLOCATION_HISTORY = Table(
         "interval_s": INT,
         **dict.fromkeys(("objective_usd_h", "bound_usd_h", "gap_ratio"), FLOAT),
         "status": TEXT,
-        **dict.fromkeys(("mining_mw", "gpu_mw", "grid_mw", "power_cost_usd_mwh"), FLOAT),
+        **dict.fromkeys(("mining_mw", "gpu_mw", "grid_mw", "power_cost_usd_mwh", "capacity_usd_h"), FLOAT),
     },
     nullable=frozenset({"power_mode"}),
+    defaults={"capacity_usd_h": "0"},
+    comments={"capacity_usd_h": "What holding awarded capacity brings, what is short taken off, USD an hour."},
     hypertable=Hypertable("decided_at", chunk=_DAY),
     retention=180 * _DAY,
 )

@@ -18,6 +18,7 @@ from streams.agents.held_offset import Place
 from streams.agents.intake import Intake, RawMessage
 from streams.agents.solver import SolverPool
 from streams.domain.dispatch import DispatchPolicy
+from streams.domain.price_risk import RiskPolicy
 
 _SPACING_EVENTS = 100
 
@@ -31,6 +32,7 @@ class Context:
     group_id: str
     solvers: SolverPool
     dispatch: DispatchPolicy
+    risk: RiskPolicy
     end: Callable[[Place], int | None]
     intake: Intake = field(init=False)
     _times: defaultdict[str, deque[datetime]] = field(

@@ -16,6 +16,7 @@ from streams.domain.economics import EconomicsPolicy
 from streams.domain.evaluation import EvaluationProgress
 from streams.domain.horizon import HorizonPolicy
 from streams.domain.market_state import BTC, MarketState, MissingInputs, customers_price
+from streams.domain.price_risk import RiskPolicy
 from streams.domain.workload import Directory, WorkloadBook
 
 # How much of the past is kept for a facility whose inputs are not complete yet.
@@ -50,6 +51,7 @@ class Desk:
     dispatch: DispatchPolicy
     economics: EconomicsPolicy = field(default_factory=EconomicsPolicy)
     ahead: HorizonPolicy = field(default_factory=HorizonPolicy)
+    risk: RiskPolicy = field(default_factory=RiskPolicy)
     held: HeldOffsets = field(default_factory=HeldOffsets)
     committed: dict[Place, int] = field(default_factory=dict)
     deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -58,7 +60,7 @@ class Desk:
     told_missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, found: Recovered, policy: DispatchPolicy) -> "Desk":
+    def of(cls, found: Recovered, policy: DispatchPolicy, risk: RiskPolicy) -> "Desk":
         """Returns the desk as the log has it."""
         desk = cls(
             market=found.market,
@@ -68,6 +70,7 @@ class Desk:
             evaluated=dict(found.evaluated),
             barrier=dict(found.barrier),
             dispatch=policy,
+            risk=risk,
             committed=dict(found.committed),
         )
         for place, offset in found.committed.items():
@@ -130,4 +133,4 @@ class Desk:
     def snapshot(self, due: Due) -> AllocationSnapshot | MissingInputs:
         """The snapshot of a decision as the log has it now."""
         newest = self.newest.get(due.facility_id)
-        return snapshot.take(self.market, self.book, newest, due, self.economics, ahead=self.ahead)
+        return snapshot.take(self.market, self.book, newest, due, self.economics, ahead=self.ahead, risk=self.risk)

@@ -40,7 +40,7 @@ class Shard(Owner):
 
     def begin(self, found: recovery.Recovered) -> None:
         """Goes on from what the log says."""
-        self._desk = Desk.of(found, self.context.dispatch)
+        self._desk = Desk.of(found, self.context.dispatch, self.context.risk)
         self._desk.changed.set()
         self._run(
             self._follower.follow(found.committed, self.take_input),

@@ -7,7 +7,7 @@ is dispatched: the exact optimum of the interval within the plan made last,
     one mode for each ASIC group; at most one group for each workload, all of its GPUs there (gang scheduling)
     GPUs of the workloads on a group <= its GPUs
     load <= facility cap;  load - excess <= limit of the active grid call;  load of a transformer's groups <= its cap
-    load + short >= floor, for what the ramp, the minimum load and the sell-back limit ask for
+    load + short >= floor, for what ramp, minimum load, sell-back limit and capacity awards ask for
 
 Worth is the margin an hour: revenue less the all-in cost of the energy with cooling and the payment of a call forgone,
 less the wear of going to a mode and from it to the one that the plan has next; for running workloads with the
@@ -75,6 +75,7 @@ def solve(snapshot: AllocationSnapshot) -> AllocationDecision:
         horizon=list(made.horizon),
         binding_limits=list(made.binding_limits),
         given_up=list(made.given_up),
+        capacity_usd_h=made.capacity_usd_h,
     )
 
 

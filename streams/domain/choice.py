@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, ResourceKind, WorkloadInput
+from streams.domain import economics
+from streams.domain.plan.penalty import Rule
+from streams.domain.reserve import payment_usd_h, reserves
 from streams.domain.workload import ON_GPUS
 
 MONEY_PER_USD = 1_000_000
@@ -89,7 +92,7 @@ def choices(snapshot: AllocationSnapshot) -> Choices:
     """Returns the choices of a snapshot."""
     pue = snapshot.pue_ratio
     # A MWh used costs its price and the payment that a call would have given for it.
-    cost = snapshot.power_cost_usd_mwh + snapshot.payment_usd_mwh
+    cost = economics.grid_value_usd_mwh(snapshot.power_cost_usd_mwh, snapshot.payment_usd_mwh)
     base_mw = sum(group.idle_power_mw for group in snapshot.groups) * pue
     preemptible = sum(
         preemption_usd_h(snapshot, workload) for workload in snapshot.workloads if workload.state in ON_GPUS
@@ -117,7 +120,10 @@ def choices(snapshot: AllocationSnapshot) -> Choices:
         cap_extra_w=_room_w(_cap_mw(snapshot), base_mw),
         limit_extra_w=None if snapshot.limit_mw is None else _room_w(snapshot.limit_mw, base_mw),
         base_mw=base_mw,
-        constant_usd_h=snapshot.payment_usd_mwh * snapshot.cap_mw - cost * base_mw - preemptible,
+        constant_usd_h=snapshot.payment_usd_mwh * snapshot.cap_mw
+        + payment_usd_h(snapshot)[0]
+        - cost * base_mw
+        - preemptible,
         penalty_per_w=_penalty_per_w(EXCESS_PENALTY_USD_MWH),
     )
 
@@ -180,6 +186,9 @@ def _floors(snapshot: AllocationSnapshot, base_mw: float) -> Iterable[Floor]:
         yield Floor("ramp", _room_w(snapshot.load_before_mw - fall, base_mw), _penalty_per_w(RAMP_PENALTY_USD_MWH))
     if snapshot.min_load_mw > 0:
         yield Floor("minimum load", _room_w(snapshot.min_load_mw, base_mw), _penalty_per_w(MIN_LOAD_PENALTY_USD_MWH))
+    for held in reserves(snapshot):
+        if held.floor_mw[0] > 0 and held.step_usd_mwh > 0:
+            yield Floor(Rule.CAPACITY, _room_w(float(held.floor_mw[0]), base_mw), _penalty_per_w(held.step_usd_mwh))
 
 
 def chosen(found: Choices, selection: Selection) -> list[ModeChoice | PlaceChoice]:

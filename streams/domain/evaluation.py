@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 
 from schemas.events import Profitability
 from streams.domain import economics, identity
-from streams.domain.economics import EconomicsPolicy, coincident_peak, mining
+from streams.domain.economics import EconomicsPolicy, mining
 from streams.domain.group_economics import group_economics, group_load
 from streams.domain.market_state import FacilityInputs, MarketState, MissingInputs
+from streams.domain.power_cost import power_cost
 from streams.domain.power_use import merit_order
 from streams.domain.workload import WorkloadBook
 
-ERCOT = "ERCOT"
 # New windows come every 15 s; once a minute is what a chart of profitability needs.
 WINDOW_CADENCE = timedelta(minutes=1)
 
@@ -48,7 +48,9 @@ def evaluate(
     if isinstance(inputs, MissingInputs):
         return inputs
     call = state.active_call(facility_id, at, at + timedelta(milliseconds=1))
-    cost = power_cost_of(inputs, policy)
+    payment_usd_mwh = 0.0 if call is None else call.payment_usd_mwh
+    priced = power_cost(inputs.facility, inputs.price.price_usd_mwh, at, payment_usd_mwh)
+    cost = priced.usd_mwh
     hashprice = hashprice_of(inputs, policy)
     loads = [group_load(state, resource, at) for resource in inputs.resources]
     load_mw = sum(load.it_load_w for load in loads) * inputs.facility.pue_ratio / 1e6
@@ -65,14 +67,14 @@ def evaluate(
         hashprice_usd_ths_day=hashprice,
         gpu_hour_price_usd=inputs.gpu_hour.price_usd,
         load_mw=load_mw,
-        grid_value_usd_mwh=economics.grid_value_usd_mwh(cost, None if call is None else call.payment_usd_mwh),
+        grid_value_usd_mwh=priced.given_back_usd_mwh,
         groups=[
             group_economics(resource, load.it_load_w / 1e6, hashprice, cost, inputs)
             for resource, load in zip(inputs.resources, loads, strict=True)
         ],
         inputs=sorted((*inputs.references, *(load.reference for load in loads)), key=lambda r: r.name),
         day_ahead_usd_mwh=None if inputs.day_ahead is None else inputs.day_ahead.price_usd_mwh,
-        transmission_usd_mwh=transmission_of(inputs, policy),
+        transmission_usd_mwh=priced.transmission_usd_mwh,
         uses=merit_order(
             inputs,
             hashprice=hashprice,
@@ -95,21 +97,6 @@ def hashprice_of(inputs: FacilityInputs, policy: EconomicsPolicy) -> float:
         network.block_fees_btc,
         policy.pool_fee_ratio,
     )
-
-
-def power_cost_of(inputs: FacilityInputs, policy: EconomicsPolicy) -> float:
-    """All-in cost of a MWh at the facility, USD/MWh, with the transmission charge that it is expected to cause."""
-    return economics.power_cost_usd_mwh(
-        inputs.price.price_usd_mwh, inputs.facility.energy_adder_usd_mwh, transmission_of(inputs, policy)
-    )
-
-
-def transmission_of(inputs: FacilityInputs, policy: EconomicsPolicy) -> float:
-    """Expected transmission charge of a MWh, USD/MWh: by ERCOT's four coincident peaks, nothing elsewhere."""
-    if inputs.facility.grid_operator != ERCOT:
-        return 0.0
-    probability = coincident_peak.prior_peak_probability(inputs.at)
-    return coincident_peak.avoided_charge_usd_mwh(policy.transmission_usd_kw_year, probability)
 
 
 def interval_start(at: datetime, interval_s: int) -> datetime:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schemas.events import HorizonInterval
-from streams.domain import economics
 from streams.domain.dispatch import Due
 from streams.domain.market_state import FacilityInputs, MarketState
+from streams.domain.power_cost import power_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def horizon(state: MarketState, inputs: FacilityInputs, due: Due, policy: Horizo
         call = state.active_call(due.facility_id, begins, ends, known_at=due.as_of)
         entries.append(
             HorizonInterval(
-                power_cost_usd_mwh=economics.power_cost_usd_mwh(price, inputs.facility.energy_adder_usd_mwh),
+                power_cost_usd_mwh=power_cost(inputs.facility, price, start).usd_mwh,
                 source=source,
                 limit_mw=None if call is None else call.limit_mw,
                 payment_usd_mwh=0.0 if call is None else call.payment_usd_mwh,

@@ -6,11 +6,12 @@ count in integers and work by work done, never by time, so the same snapshot giv
 """
 
 from schemas.events import AllocationSnapshot, BindingLimit, GivenUpRule
-from streams.domain import cp_sat, knapsack
+from streams.domain import cp_sat, knapsack, reserve
 from streams.domain.choice import MONEY_PER_USD, Choices, Selection, excess_w, extra_w, keeps_transformers, worth
 from streams.domain.dual import Dual, dual, interval
 from streams.domain.merit_order import merit_order
 from streams.domain.outcome import Outcome
+from streams.domain.plan.penalty import Rule
 
 
 def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
@@ -22,6 +23,7 @@ def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
     else:
         selection, status, bound = cp_sat.best(found, merit_order(found))
         solver, prices = cp_sat.name(), dual(interval(found, merged=True))
+    load_mw = found.base_mw + extra_w(found, selection) / 1e6
     return Outcome(
         selection=selection,
         objective_usd_h=worth(found, selection) / MONEY_PER_USD + found.constant_usd_h,
@@ -31,7 +33,12 @@ def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
         next_modes={},
         horizon=(),
         binding_limits=tuple(binding_limits(snapshot, found, prices)),
-        given_up=tuple(_given_up(snapshot, found, selection)),
+        given_up=(
+            *reserve.beyond_ramp(snapshot),
+            *reserve.given_up(snapshot, load_mw),
+            *_given_up(snapshot, found, selection),
+        ),
+        capacity_usd_h=reserve.earned_usd_h(snapshot, load_mw),
     )
 
 
@@ -66,9 +73,9 @@ def _is_whole(found: Choices, selection: Selection) -> bool:
 def _given_up(snapshot: AllocationSnapshot, found: Choices, selection: Selection) -> list[GivenUpRule]:
     hours = snapshot.interval_s / 3600
     load_w = extra_w(found, selection)
-    short = [(floor.rule, floor.extra_w - load_w, floor.penalty_per_w) for floor in found.floors]
+    kept = [floor for floor in found.floors if floor.rule not in {"sell-back limit", Rule.CAPACITY}]
     rows = [("grid call", snapshot.signal_id or "", excess_w(found, load_w), found.penalty_per_w)]
-    rows += [(rule, snapshot.facility_id, watts, price) for rule, watts, price in short if rule != "sell-back limit"]
+    rows += [(f.rule, snapshot.facility_id, f.extra_w - load_w, f.penalty_per_w) for f in kept]
     return [
         GivenUpRule(
             rule=rule,

@@ -11,6 +11,7 @@ class Outcome:
     """The selection of the decided interval, and what a plan has ahead.
 
     Money is USD an hour: the mean over the horizon of a plan, that of the interval where it was decided alone.
+    `capacity_usd_h` is what awarded capacity brings in the decided interval, what is short taken off.
     """
 
     selection: Selection
@@ -22,3 +23,4 @@ class Outcome:
     horizon: tuple[PlannedInterval, ...]
     binding_limits: tuple[BindingLimit, ...]
     given_up: tuple[GivenUpRule, ...]
+    capacity_usd_h: float

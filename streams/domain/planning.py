@@ -14,6 +14,7 @@ from schemas.events import (
     ResourceKind,
     WorkloadInput,
 )
+from streams.domain import reserve
 from streams.domain.choice import Selection
 from streams.domain.outcome import Outcome
 from streams.domain.plan.problem import (
@@ -38,14 +39,15 @@ def planned(snapshot: AllocationSnapshot) -> Outcome:
     hours = problem.intervals * problem.interval_s / 3600
     names = {group.group_id: tuple(mode.name for mode in group.modes) for group in problem.asic_groups}
     following = min(1, problem.intervals - 1)
+    capacity_usd_h = sum(reserve.payment_usd_h(snapshot)) / problem.intervals
     return Outcome(
         selection=Selection(
             modes={group: names[group][modes[0]] for group, modes in plan.modes.items()},
             places={job: place.group_id for job, place in plan.placements.items() if place.start == 0 < place.stop},
         ),
         next_modes={group: names[group][modes[following]] for group, modes in plan.modes.items()},
-        objective_usd_h=plan.objective_usd / hours,
-        bound_usd_h=plan.bound_usd / hours,
+        objective_usd_h=plan.objective_usd / hours + capacity_usd_h,
+        bound_usd_h=plan.bound_usd / hours + capacity_usd_h,
         status=plan.status,
         solver=plan.solver,
         horizon=_horizon(snapshot, problem, plan),
@@ -59,16 +61,20 @@ def planned(snapshot: AllocationSnapshot) -> Outcome:
             )
             for price in plan.shadow_prices
         ),
-        given_up=tuple(
-            GivenUpRule(
-                rule=found.rule,
-                subject=found.subject,
-                interval=found.interval,
-                amount=found.amount,
-                unit=found.unit,
-                penalty_usd=found.penalty_usd,
-            )
-            for found in plan.given_up
+        capacity_usd_h=reserve.earned_usd_h(snapshot, float(plan.load_mw[snapshot.facility_id][0])),
+        given_up=(
+            *reserve.beyond_ramp(snapshot),
+            *(
+                GivenUpRule(
+                    rule=found.rule,
+                    subject=found.subject,
+                    interval=found.interval,
+                    amount=found.amount,
+                    unit=found.unit,
+                    penalty_usd=found.penalty_usd,
+                )
+                for found in plan.given_up
+            ),
         ),
     )
 
@@ -86,17 +92,23 @@ def problem_of(snapshot: AllocationSnapshot) -> PlanProblem:
         asic_groups=asics,
         gpu_groups=gpus,
         jobs=tuple(job for job in jobs if job.groups),
+        risk_weight=snapshot.risk_weight,
+        risk_tail=snapshot.risk_tail,
     )
 
 
 def _site(snapshot: AllocationSnapshot) -> Site:
     count = len(snapshot.horizon)
     ramp = snapshot.ramp_mw_min * snapshot.interval_s / 60
+    cost = np.array([[entry.power_cost_usd_mwh for entry in snapshot.horizon]])
+    error_usd_mwh = np.zeros((1, count))
+    if snapshot.scenario_probability:
+        error_usd_mwh = np.array([entry.scenario_error_usd_mwh for entry in snapshot.horizon]).T
     return Site(
         facility_id=snapshot.facility_id,
         cap_mw=_constant(snapshot.cap_mw, count),
-        cost_usd_mwh=np.array([[entry.power_cost_usd_mwh for entry in snapshot.horizon]]),
-        probability=np.ones(1),
+        cost_usd_mwh=cost + error_usd_mwh,
+        probability=np.array(snapshot.scenario_probability) if snapshot.scenario_probability else np.ones(1),
         limit_mw=np.array([math.inf if e.limit_mw is None else e.limit_mw for e in snapshot.horizon]),
         payment_usd_mwh=np.array([entry.payment_usd_mwh for entry in snapshot.horizon]),
         block_mw=_constant(snapshot.block_mw, count),
@@ -107,6 +119,7 @@ def _site(snapshot: AllocationSnapshot) -> Site:
         transformers=tuple(
             Transformer(limit.transformer_id, _constant(limit.cap_mw, count)) for limit in snapshot.transformers
         ),
+        reserves=reserve.reserves(snapshot),
     )
 
 

@@ -4,7 +4,9 @@ import math
 from collections.abc import Sequence
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, WorkloadInput
+from streams.domain import economics
 from streams.domain.choice import Choices, ModeChoice, has_to_stay, is_switched, switching_usd
+from streams.domain.plan.penalty import Rule
 
 
 def mining_reason(
@@ -13,7 +15,7 @@ def mining_reason(
     """Reason of an ASIC group, such as "NORMAL: earns 78.2 $/MWh at a cost of 31.0, limited by the facility cap"."""
     if 0 in group.out_of_service:
         return "OFF: out of service for maintenance"
-    cost = snapshot.power_cost_usd_mwh + snapshot.payment_usd_mwh
+    cost = economics.grid_value_usd_mwh(snapshot.power_cost_usd_mwh, snapshot.payment_usd_mwh)
     options = found.modes[group.resource_group_id]
     best = max(options, key=lambda c: (c.margin_usd_h, -c.extra_w))
     chosen = next(c for c in options if c.mode is mode)
@@ -41,7 +43,7 @@ def gpu_reason(
     load_extra_w: int,
 ) -> str:
     """Reason of a GPU group: what runs, what it earns, what was stopped, and what keeps others waiting."""
-    cost = snapshot.power_cost_usd_mwh + snapshot.payment_usd_mwh
+    cost = economics.grid_value_usd_mwh(snapshot.power_cost_usd_mwh, snapshot.payment_usd_mwh)
     busy = sum(w.gpus for w in runs)
     parts = [f"{busy} of {group.units} GPUs busy with {len(runs)} workloads"]
     power_mw = busy * group.unit_power_mw * snapshot.pue_ratio
@@ -65,6 +67,8 @@ def gpu_reason(
 
 def _limit(snapshot: AllocationSnapshot, found: Choices, group: GroupInput, load_extra_w: int, more_w: int) -> str:
     wanted_w = load_extra_w + more_w
+    if any(floor.rule == Rule.CAPACITY and wanted_w < floor.extra_w <= load_extra_w for floor in found.floors):
+        return "but the load is held ready for a capacity award"
     if found.limit_extra_w is not None and wanted_w > found.limit_extra_w:
         return f"limited by grid call {snapshot.signal_id} to {snapshot.limit_mw:.3f} MW"
     if wanted_w > found.cap_extra_w:

@@ -16,13 +16,15 @@ from schemas.events import (
     WorkloadInput,
     WorkloadTransition,
 )
-from streams.domain import economics, identity, workload
+from streams.domain import identity, workload
 from streams.domain.dispatch import Due
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.evaluation import hashprice_of
 from streams.domain.group_economics import running_modes
 from streams.domain.horizon import HorizonPolicy, horizon
 from streams.domain.market_state import MarketState, MissingInputs
+from streams.domain.power_cost import power_cost
+from streams.domain.price_risk import PROBABILITY, RiskPolicy, with_scenarios
 from streams.domain.workload import WorkloadBook
 
 # What stopping a workload costs, in hours of its price: the work since its last checkpoint and the restart. Assumes a
@@ -38,19 +40,23 @@ def take(
     policy: EconomicsPolicy,
     *,
     ahead: HorizonPolicy | None = None,
+    risk: RiskPolicy | None = None,
 ) -> AllocationSnapshot | MissingInputs:
     """Returns the snapshot of a decision that is due, or which inputs are missing. Deterministic.
 
     `before` is the facility's newest decision: what its groups do now. A plan's snapshot has the hours that `ahead`
-    says (4 by default), that of a dispatch has none.
+    says (4 by default), that of a dispatch has none. `risk`: how much the plan minds bad prices, by default nothing.
     """
     inputs = state.as_of(due.facility_id, due.as_of)
     if isinstance(inputs, MissingInputs):
         return inputs
     call = state.active_call(due.facility_id, due.as_of, max(due.interval_end, due.as_of))
     facility = inputs.facility
-    cost = economics.power_cost_usd_mwh(inputs.price.price_usd_mwh, facility.energy_adder_usd_mwh)
+    payment_usd_mwh = 0.0 if call is None else call.payment_usd_mwh
+    cost = power_cost(facility, inputs.price.price_usd_mwh, due.interval_start, payment_usd_mwh)
     hashprice = hashprice_of(inputs, policy)
+    hours_ahead = horizon(state, inputs, due, ahead or HorizonPolicy()) if due.is_plan else ()
+    risk = risk or RiskPolicy()
     held = {} if before is None else {group.resource_group_id: group for group in before.allocations}
     follows = before is not None and before.interval_start == due.interval_start
     return AllocationSnapshot(
@@ -64,9 +70,9 @@ def take(
         interval_s=due.interval_s,
         cap_mw=facility.cap_mw,
         pue_ratio=facility.pue_ratio,
-        power_cost_usd_mwh=cost,
-        grid_value_usd_mwh=economics.grid_value_usd_mwh(cost, None if call is None else call.payment_usd_mwh),
-        payment_usd_mwh=0.0 if call is None else call.payment_usd_mwh,
+        power_cost_usd_mwh=cost.usd_mwh,
+        grid_value_usd_mwh=cost.given_back_usd_mwh,
+        payment_usd_mwh=payment_usd_mwh,
         signal_id=None if call is None else call.signal_id,
         limit_mw=None if call is None else call.limit_mw,
         groups=[
@@ -88,10 +94,15 @@ def take(
             TransformerLimit(transformer_id=t.transformer_id, cap_mw=t.cap_mw)
             for t in sorted(facility.transformers, key=lambda t: t.transformer_id)
         ],
-        horizon=list(horizon(state, inputs, due, ahead or HorizonPolicy())) if due.is_plan else [],
+        capacity_awards=[award for award in facility.capacity_awards if award.ends_at > due.interval_start],
+        horizon=with_scenarios(hours_ahead, due.interval_s, risk),
+        risk_weight=risk.weight if hours_ahead else 0.0,
+        risk_tail=risk.tail,
+        scenario_probability=list(PROBABILITY) if hours_ahead and risk.weight > 0 else [],
         settlement_point=inputs.facility.settlement_point,
-        lmp_usd_mwh=inputs.price.price_usd_mwh,
-        energy_adder_usd_mwh=inputs.facility.energy_adder_usd_mwh,
+        lmp_usd_mwh=cost.lmp_usd_mwh,
+        energy_adder_usd_mwh=cost.energy_adder_usd_mwh,
+        transmission_usd_mwh=cost.transmission_usd_mwh,
         btc_price_usd=inputs.btc.price_usd,
         hashprice_usd_ths_day=hashprice,
     )

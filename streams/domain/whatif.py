@@ -8,7 +8,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from schemas.events import AllocationDecision, AllocationSnapshot, GroupAllocation, ModeOption
+from schemas.events import AllocationDecision, AllocationSnapshot, CapacityAward, GroupAllocation, ModeOption
+from streams.domain import economics
+from streams.domain.power_cost import PowerCost
 
 
 class WhatIfError(Exception):
@@ -68,17 +70,23 @@ def settings(snapshot: AllocationSnapshot) -> dict[str, Setting]:
     }
     lmp, adder = snapshot.lmp_usd_mwh, snapshot.energy_adder_usd_mwh
     if lmp is not None and adder is not None and snapshot.settlement_point is not None:
-        found[f"grid.lmp.{snapshot.settlement_point}"] = Setting(
-            lmp, lambda price: at_power_cost(replace(snapshot, lmp_usd_mwh=price), price + adder)
-        )
-        found[f"{facility}.energy_adder_usd_mwh"] = Setting(
-            adder, lambda more: at_power_cost(replace(snapshot, energy_adder_usd_mwh=more), lmp + more)
-        )
+        cost = PowerCost(lmp, adder, snapshot.transmission_usd_mwh)
+        found |= {
+            f"grid.lmp.{snapshot.settlement_point}": Setting(
+                lmp, lambda price: _priced(snapshot, replace(cost, lmp_usd_mwh=price))
+            ),
+            f"{facility}.energy_adder_usd_mwh": Setting(
+                adder, lambda more: _priced(snapshot, replace(cost, energy_adder_usd_mwh=more))
+            ),
+            f"{facility}.transmission_usd_mwh": Setting(
+                cost.transmission_usd_mwh, lambda more: _priced(snapshot, replace(cost, transmission_usd_mwh=more)), 0.0
+            ),
+        }
     if snapshot.limit_mw is not None:
         found["grid.limit_mw"] = Setting(snapshot.limit_mw, lambda mw: replace(snapshot, limit_mw=mw), 0.0)
         found["grid.payment_usd_mwh"] = Setting(
             snapshot.payment_usd_mwh,
-            lambda paid: replace(snapshot, payment_usd_mwh=paid, grid_value_usd_mwh=snapshot.power_cost_usd_mwh + paid),
+            lambda paid: at_power_cost(replace(snapshot, payment_usd_mwh=paid), snapshot.power_cost_usd_mwh),
             0.0,
         )
     if snapshot.btc_price_usd:
@@ -90,6 +98,8 @@ def settings(snapshot: AllocationSnapshot) -> dict[str, Setting]:
             lambda usd: replace(_at_revenue(snapshot, usd / hashprice), hashprice_usd_ths_day=usd),
             0.0,
         )
+    for n, award in enumerate(snapshot.capacity_awards):
+        found |= _award_settings(snapshot, n, award)
     for workload in snapshot.workloads:
         found[f"workload.{workload.workload_id}.revenue_usd_h"] = Setting(
             workload.revenue_usd_h, _with_revenue(snapshot, workload.workload_id), 0.0
@@ -97,12 +107,21 @@ def settings(snapshot: AllocationSnapshot) -> dict[str, Setting]:
     return found
 
 
+def _priced(snapshot: AllocationSnapshot, cost: PowerCost) -> AllocationSnapshot:
+    return replace(
+        at_power_cost(snapshot, cost.usd_mwh),
+        lmp_usd_mwh=cost.lmp_usd_mwh,
+        energy_adder_usd_mwh=cost.energy_adder_usd_mwh,
+        transmission_usd_mwh=cost.transmission_usd_mwh,
+    )
+
+
 def at_power_cost(snapshot: AllocationSnapshot, cost_usd_mwh: float) -> AllocationSnapshot:
     """The snapshot with another all-in cost of a MWh, in the decided interval only."""
     return replace(
         snapshot,
         power_cost_usd_mwh=cost_usd_mwh,
-        grid_value_usd_mwh=cost_usd_mwh + snapshot.payment_usd_mwh,
+        grid_value_usd_mwh=economics.grid_value_usd_mwh(cost_usd_mwh, snapshot.payment_usd_mwh),
         horizon=[replace(interval, power_cost_usd_mwh=cost_usd_mwh) for interval in snapshot.horizon[:1]]
         + snapshot.horizon[1:],
     )
@@ -166,6 +185,23 @@ def _at_revenue(snapshot: AllocationSnapshot, ratio: float) -> AllocationSnapsho
 
     groups = [replace(group, modes=[scaled(option) for option in group.modes]) for group in snapshot.groups]
     return replace(snapshot, groups=groups)
+
+
+def _award_settings(snapshot: AllocationSnapshot, n: int, award: CapacityAward) -> dict[str, Setting]:
+    def instead(other: CapacityAward) -> AllocationSnapshot:
+        awards = snapshot.capacity_awards
+        return replace(snapshot, capacity_awards=[*awards[:n], other, *awards[n + 1 :]])
+
+    path = f"capacity.{award.product}.{n}"
+    return {
+        f"{path}.capacity_mw": Setting(award.capacity_mw, lambda mw: instead(replace(award, capacity_mw=mw)), 0.0),
+        f"{path}.price_usd_mw_h": Setting(
+            award.price_usd_mw_h, lambda usd: instead(replace(award, price_usd_mw_h=usd)), 0.0
+        ),
+        f"{path}.penalty_usd_mwh": Setting(
+            award.penalty_usd_mwh, lambda usd: instead(replace(award, penalty_usd_mwh=usd)), 0.0
+        ),
+    }
 
 
 def _with_revenue(snapshot: AllocationSnapshot, workload_id: str) -> Callable[[float], AllocationSnapshot]:

@@ -1,20 +1,30 @@
-"""The projection worker on the peers' topic, for `tests.bench.projections`: applies BENCH_N records, then reports."""
+"""The projection worker on the peers' topic, for `tests.bench.projections`: applies BENCH_N records, then reports.
+
+Beside the worker (`append`, `latest`) its ceilings: reading alone (`consume`), reading and decoding alone (`decode`).
+"""
 
 import json
 import os
 import sys
 import time
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from prometheus_client import REGISTRY
+from confluent_kafka import Consumer
+from prometheus_client.metrics import MetricWrapperBase
 
+from hcp import allocator, collector
+from projections.consumer_setting import consumer_settings
 from projections.session import ProjectionSession
+from projections.sink import Claim, Place, Rows, Step
 from projections.sinks.postgres import PostgresSink
 from projections.table import Database, Mode, Table
 from projections.worker import ProjectionConfig
+from schemas import metric
 from schemas.catalog import Topic
 from schemas.registry import Registry
 from tests.bench.rollup_app import PeerTelemetry
+
+_READ = 20_000
 
 COLUMNS = {
     **dict.fromkeys(("device_id", "facility", "kind"), "text"),
@@ -29,10 +39,34 @@ LATEST = Table(
 )  # fmt: skip
 
 
+class _Nowhere:
+    """A sink that takes everything and keeps nothing; see `projections.sink.Sink`."""
+
+    dependency = "nowhere"
+
+    def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+        return {place: Claim(offset, 1) for place, offset in oldest.items()}
+
+    def release(self, places: Sequence[Place]) -> None:
+        pass
+
+    def encode(self, rows: Rows) -> Rows:
+        return rows
+
+    def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
+        return {}
+
+    def close(self) -> None:
+        pass
+
+
 def main() -> None:
-    """Runs the session until all records are applied and reports the times of the first and the last."""
-    name, total, worker = os.environ["BENCH_TOPIC"], int(os.environ["BENCH_N"]), os.environ["BENCH_RUN"]
-    dsn = os.environ["BENCH_PG"]
+    """Runs until all records are applied, or read where that is all, and reports the times of the first and last."""
+    mode, name, total = sys.argv[1], os.environ["BENCH_TOPIC"], int(os.environ["BENCH_N"])
+    worker, dsn = os.environ["BENCH_RUN"], os.environ["BENCH_PG"]
+    # As `hcp worker` does.
+    collector.relax()
+    allocator.keep_memory()
 
     def catalog(_name: str) -> Topic:
         return PeerTelemetry(name, "", object, "device_id", "ts", 4)
@@ -41,24 +75,48 @@ def main() -> None:
         kafka={"bootstrap.servers": os.environ["BENCH_BROKER"]},
         registry_url=os.environ["BENCH_REGISTRY"],
         worker=worker,
-        sink=lambda: PostgresSink(dsn, worker),
-        tables=(LATEST if sys.argv[1] == "latest" else LOG,),
+        sink=_Nowhere if mode == "decode" else lambda: PostgresSink(dsn, worker),
+        tables=(LATEST if mode == "latest" else LOG,),
         memory_mb=int(os.environ.get("BENCH_MEMORY_MB", "256")),
         topics={"telemetry": name},
         catalog=catalog,
     )
-    labels: dict[str, Any] = {"worker": worker, "topic": name}
+    first, last = _consumed(config, name, total) if mode == "consume" else _projected(config, name, total)
+    limit = _value(metric.BATCH_LIMIT.labels(worker))
+    print("\nBENCH " + json.dumps({"first": first, "last": last, "batch": limit}), flush=True)
+
+
+def _projected(config: ProjectionConfig, name: str, total: int) -> tuple[float, float]:
     session = ProjectionSession(config, Registry(config.registry_url))
     first = 0.0
-    while (applied := REGISTRY.get_sample_value("hcp_events_in_total", labels) or 0) < total:
+    while _value(metric.EVENTS_IN.labels(config.worker, name)) < total:
         before = time.time()
         session.step()
-        if not first and (session.has_work or applied):
+        if not first and session.has_work:
             first = before
     last = time.time()
-    limit = REGISTRY.get_sample_value("hcp_batch_limit_events", {"worker": worker})
-    print("\nBENCH " + json.dumps({"first": first, "last": last, "batch": limit}), flush=True)
     session.close()
+    return first, last
+
+
+def _consumed(config: ProjectionConfig, name: str, total: int) -> tuple[float, float]:
+    """Reads as the worker's client reads, and forgets what it has read."""
+    consumer = Consumer(consumer_settings(config.kafka, config.worker, config.memory_mb))
+    consumer.subscribe([name])
+    first, taken = 0.0, 0
+    while taken < total:
+        before = time.time()
+        count = len(consumer.consume(_READ, 0.05))
+        first = first or (before if count else 0.0)
+        taken += count
+    last = time.time()
+    consumer.close()
+    return first, last
+
+
+def _value(found: MetricWrapperBase) -> float:
+    """Returns a metric's value without asking all others for theirs."""
+    return next(sample.value for family in found.collect() for sample in family.samples)
 
 
 if __name__ == "__main__":

@@ -46,9 +46,9 @@ def timescale(stack: RunningStack) -> Iterator[Connection]:
 @pytest.fixture
 def readings(timescale: Connection) -> Iterator[Table]:
     """METRICS under names of the test's own, without its aggregates but the finest; dropped at the end."""
-    minute = replace(METRICS.aggregates[0], name="evolving_1m")
-    yield replace(METRICS, name="evolving", aggregates=(minute,))
-    for view in ("evolving_1h", "evolving_1m"):
+    finest = replace(METRICS.aggregates[0], name="evolving_10s")
+    yield replace(METRICS, name="evolving", aggregates=(finest,))
+    for view in ("evolving_1h", "evolving_10s"):
         timescale.execute(sql.SQL("DROP MATERIALIZED VIEW IF EXISTS {}").format(sql.Identifier(view)))
     timescale.execute("DROP TABLE IF EXISTS evolving")
 
@@ -147,8 +147,8 @@ def test_a_hypertable_with_compressed_chunks_and_aggregates_grows(timescale: Con
     timescale.execute(insert, (old,))
     assert timescale.execute("SELECT count(compress_chunk(c)) FROM show_chunks('evolving') AS c").fetchall() == [(1,)]
     timescale.execute(insert, (datetime.now(UTC),))
-    minute = readings.aggregates[0]
-    hour = replace(METRICS.aggregates[2], name="evolving_1h", source="evolving_1m")
+    finest = readings.aggregates[0]
+    hour = replace(METRICS.aggregates[3], name="evolving_1h", source="evolving_10s")
     grown = replace(
         readings,
         columns={**readings.columns, "firmware": "text", "fan_rpm": "integer", "is_hot": "boolean"},
@@ -159,7 +159,7 @@ def test_a_hypertable_with_compressed_chunks_and_aggregates_grows(timescale: Con
         hypertable=Hypertable("observed_at", chunk=timedelta(hours=6)),
         compression=replace(readings.compression, after=timedelta(days=4)) if readings.compression else None,
         retention=None,
-        aggregates=(replace(minute, refresh=replace(minute.refresh, start=timedelta(days=4))), hour),
+        aggregates=(replace(finest, refresh=replace(finest.refresh, start=timedelta(days=4))), hour),
     )
     changes = apply(timescale, Database.TIMESCALE, grown).changes
     assert [change.reason for change in changes] == [
@@ -171,7 +171,7 @@ def test_a_hypertable_with_compressed_chunks_and_aggregates_grows(timescale: Con
         "new chunks are of 6:00:00, not 1:00:00",
         "chunks are compressed after 4 days, not 2 days",
         "retention is without end, not 30 days",
-        "refresh is every 0:01:00 from 4 days to 0:01:00 ago, not every 0:01:00 from 2 days to 0:01:00 ago",
+        "refresh is every 0:01:00 from 4 days to 0:00:10 ago, not every 0:01:00 from 2 days to 0:00:10 ago",
         "a new aggregate",
         "refresh is every 1:00:00 from 3 days to 1:00:00 ago, not by hand",
         "retention is 180 days, not without end",
@@ -238,12 +238,12 @@ def test_drift_of_hypertables_is_refused(timescale: Connection, readings: Table)
     found = evolution.difference(timescale, [other])
     assert [(drift.relation, drift.what) for drift in found.drifts] == [
         ("evolving", "compression"),
-        ("evolving_1m", "the query"),
+        ("evolving_10s", "the query"),
     ]
     plain = replace(readings, hypertable=None, compression=None, retention=None, aggregates=())
     found = evolution.difference(timescale, [plain])
     assert [drift.declared for drift in found.drifts if drift.what == "the table"] == ["a plain table"]
-    timescale.execute("DROP MATERIALIZED VIEW evolving_1m")
+    timescale.execute("DROP MATERIALIZED VIEW evolving_10s")
     timescale.execute("DROP TABLE evolving")
     apply(timescale, Database.TIMESCALE, plain)
     with pytest.raises(DriftError, match="a hypertable by observed_at, in the database a plain table"):

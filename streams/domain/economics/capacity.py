@@ -24,8 +24,8 @@ class CapacityService:
 class CapacityObligation:
     """So many MW of a service held ready in every hour.
 
-    `price_usd_mw_h`: clearing price, for a MW held over an hour. `penalty_usd_mwh`: owed by contract for each MWh of a
-    deployment that is not delivered.
+    `price_usd_mw_h`: clearing price, for a MW held over an hour. `penalty_usd_mwh`: owed by contract for each MWh that
+    is not held ready or, deployed, not delivered.
     """
 
     service: CapacityService
@@ -63,8 +63,14 @@ def capacity_payment_usd(obligation: CapacityObligation, carried_mw: float, dura
     return min(carried_mw, obligation.capacity_mw) * obligation.price_usd_mw_h * duration_s / 3600
 
 
+def shortfall_usd_mwh(obligation: CapacityObligation) -> float:
+    """What a MW of the obligation that is not held over an hour costs, USD: the payment lost, and the penalty."""
+    _check(obligation)
+    return obligation.price_usd_mw_h + obligation.penalty_usd_mwh
+
+
 def non_performance_usd(obligation: CapacityObligation, delivered_mw: float, duration_s: float) -> float:
-    """What is owed where a deployment asks for all of the obligation and less is delivered, USD.
+    """What is owed where less than the obligation is held or, where a deployment asks for all of it, delivered, USD.
 
     The contract's penalty for each MWh that is missing; more than the obligation makes up for nothing.
     """

@@ -1,8 +1,9 @@
 """The order in which rules are given up where not all can be kept, as penalties: a plan always exists.
 
 A rule higher up in `ORDER` goes first. Each penalty is far over what any use of power earns (an H100 at 10 USD an hour
-earns 12,000 USD/MWh) except the first, a missed deadline, which costs what the contract says: that is a decision of
-business and not a last resort. What is physical (units in service, maintenance) is never given up.
+earns 12,000 USD/MWh) except the first two, a missed deadline and awarded capacity that is not held, which cost what the
+contract says: decisions of business and not a last resort. What is physical (units in service, maintenance) is never
+given up.
 """
 
 from enum import StrEnum
@@ -12,6 +13,7 @@ class Rule(StrEnum):
     """A rule of a plan, by the name that a decision shows."""
 
     DEADLINE = "deadline"
+    CAPACITY = "capacity award"
     MINIMUM_LOAD = "minimum load"
     RAMP = "ramp"
     MINIMUM_RUN = "minimum run"
@@ -33,5 +35,5 @@ PENALTY_USD_MWH = {
 }
 """Of each MWh over or under. Of an interval too few run or rested: of the energy that the group takes at full power."""
 
-ORDER = (Rule.DEADLINE, *PENALTY_USD_MWH)
+ORDER = (Rule.DEADLINE, Rule.CAPACITY, *PENALTY_USD_MWH)
 """First given up first."""

@@ -97,6 +97,26 @@ class Transformer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Reserve:
+    """Load that is kept so that it can be shed for a capacity award; the reserves of a site are the dearest first.
+
+    Where the load is under `floor_mw`, up to `depth_mw` of the award is short, at `short_usd_mwh`: the floor of the one
+    before begins there. As the dearer one is short as well further down, its step over the next, `step_usd_mwh`, for
+    each MWh under its floor adds up to the same. A floor of 0: not held in that interval.
+    """
+
+    product: str
+    floor_mw: Floats
+    depth_mw: Floats
+    short_usd_mwh: float
+    step_usd_mwh: float
+
+    def short_mw(self, load_mw: Floats) -> Floats:
+        """What of the award is short at a load, MW, interval by interval."""
+        return np.clip(self.floor_mw[: load_mw.size] - load_mw, 0.0, self.depth_mw[: load_mw.size])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Site:
     """A facility. `cost_usd_mwh`: all-in price of energy, one row a scenario; `probability`: of each, adding up to 1.
 
@@ -119,6 +139,7 @@ class Site:
     min_load_mw: float = 0.0
     base_mw: float = 0.0
     transformers: tuple[Transformer, ...] = ()
+    reserves: tuple[Reserve, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,10 @@ from streams.domain.plan.problem import Floats, Ints, PlanProblem
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Costs:
-    """What the load of a site costs: all (sites, intervals), MW and USD/MWh; `hours` of an interval."""
+    """What the load of a site costs: all (sites, intervals), MW and USD/MWh; `hours` of an interval.
+
+    `reserves`: floors of capacity awards, and what each MWh under one costs.
+    """
 
     hours: float
     cap: Floats
@@ -21,6 +24,7 @@ class Costs:
     spill_price: Floats
     ramp: Floats
     before: Floats
+    reserves: tuple[tuple[Floats, Floats], ...] = ()
 
     def usd(self, at: Ints | int | tuple[int, int], load: Floats) -> Floats:
         """Cost of loads at sites (..., intervals), or at a site in an interval, without ramps."""
@@ -28,6 +32,8 @@ class Costs:
         cost += PENALTY_USD_MWH[Rule.FACILITY_CAP] * np.maximum(load - self.cap[at], 0.0)
         cost += PENALTY_USD_MWH[Rule.GRID_LIMIT] * np.maximum(load - self.limit[at], 0.0)
         cost += PENALTY_USD_MWH[Rule.MINIMUM_LOAD] * np.maximum(self.least[at] - load, 0.0)
+        for floor, step_usd_mwh in self.reserves:
+            cost += step_usd_mwh[at] * np.maximum(floor[at] - load, 0.0)
         return np.asarray(cost * self.hours)
 
     def ramp_usd(self, site: Ints | int, change: Floats) -> Floats:
@@ -52,4 +58,15 @@ def costs(problem: PlanProblem, weights: Floats) -> Costs:
         spill_price=stacked([weights @ np.maximum(s.cost_usd_mwh, 0.0) for s in sites]),
         ramp=np.array([s.ramp_mw for s in sites]),
         before=np.array([np.nan if s.load_before_mw is None else s.load_before_mw for s in sites]),
+        reserves=tuple(_reserve(problem, k) for k in range(max((len(s.reserves) for s in sites), default=0))),
     )
+
+
+def _reserve(problem: PlanProblem, k: int) -> tuple[Floats, Floats]:
+    """Floor and step of the k-th reserve of each site, (sites, intervals); zero where a site has fewer."""
+    shape = (len(problem.sites), problem.intervals)
+    floor, step_usd_mwh = np.zeros(shape), np.zeros(shape)
+    for n, site in enumerate(problem.sites):
+        if k < len(site.reserves):
+            floor[n], step_usd_mwh[n] = site.reserves[k].floor_mw, site.reserves[k].step_usd_mwh
+    return floor, step_usd_mwh

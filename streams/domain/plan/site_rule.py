@@ -1,6 +1,7 @@
 """Rules and costs of sites, transformers and GPU units as columns and rows that whatever runs is hung on.
 
     L[i,t]    load of a site = base + what runs;    L <= cap + over;  L <= limit + excess;  L >= minimum - short
+              L >= floor of a capacity award - short
               |L[t] - L[t-1]| <= ramp + jump;       spill >= block - sell back - L
     CVaR      eta + sum of probability * tail[w] / share,  tail[w] >= cost of scenario w - eta   (Rockafellar and
               Uryasev, "Optimization of Conditional Value-at-Risk", 2000): the load is decided before the price is known
@@ -124,6 +125,7 @@ def _site_rules(sheet: Sheet, problem: PlanProblem, load: Ints, most: Floats, li
         sheet.add(rows, sheet.columns(over.shape, worth=worth, high=over), -1.0)
         limits[rule] = (tuple(sites[n].facility_id for n in some), rows)
     _ramp_rules(sheet, problem, load, most, limits)
+    _reserve_rules(sheet, problem, load, limits)
     kept = _stacked([site.block_mw - site.sell_back_mw for site in sites])
     spill = sheet.columns(load.shape, high=np.maximum(kept, 0.0))
     some = np.flatnonzero((kept > 0).any(axis=1))
@@ -152,6 +154,18 @@ def _ramp_rules(sheet: Sheet, problem: PlanProblem, load: Ints, most: Floats, li
         sheet.add(rows, jump, sign)
     names = tuple(problem.sites[n].facility_id for n in ramped)
     limits[Rule.RAMP] = (names + names, np.concatenate([up, down]))
+
+
+def _reserve_rules(sheet: Sheet, problem: PlanProblem, load: Ints, limits: Limits) -> None:
+    """Adds load + short >= floor for each reserve."""
+    held = [(n, reserve) for n, site in enumerate(problem.sites) for reserve in site.reserves]
+    if not held:
+        return
+    floor = _stacked([reserve.floor_mw for _, reserve in held])
+    step_usd = np.array([[reserve.step_usd_mwh] for _, reserve in held]) * problem.interval_s / 3600
+    rows = sheet.rows(load[[n for n, _ in held]], 1.0, floor, INF)
+    sheet.add(rows, sheet.columns(floor.shape, high=floor, worth=-step_usd), 1.0)
+    limits[Rule.CAPACITY] = (tuple(reserve.product for _, reserve in held), rows)
 
 
 def _transformer_rows(sheet: Sheet, problem: PlanProblem, most: Floats, limits: Limits) -> dict[str, Ints]:

@@ -152,8 +152,10 @@ def _broken(site: Site, load: Floats, through: dict[str, Floats], hours: float) 
             for transformer in site.transformers
         ),
     ]
+    over_mw = [(rule, subject, over, PENALTY_USD_MWH[rule]) for rule, subject, over in excess]
+    over_mw += [(Rule.CAPACITY, r.product, r.short_mw(load), r.short_usd_mwh) for r in site.reserves]
     return [
-        GivenUp(rule, subject, int(t), float(over[t]), "MW", float(over[t]) * PENALTY_USD_MWH[rule] * hours)
-        for rule, subject, over in excess
+        GivenUp(rule, subject, int(t), float(over[t]), "MW", float(over[t]) * usd_mwh * hours)
+        for rule, subject, over, usd_mwh in over_mw
         for t in np.flatnonzero(over > TOLERANCE_MW)
     ]

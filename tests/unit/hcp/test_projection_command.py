@@ -20,7 +20,7 @@ def test_list_names_every_table_once() -> None:
         "key": [],
         "topics": ["telemetry.asic", "telemetry.gpu"],
         "retention": "30 days",
-        "aggregates": ["metrics_1m", "metrics_5m", "metrics_1h"],
+        "aggregates": ["metrics_10s", "metrics_1m", "metrics_5m", "metrics_1h"],
     }
 
 

@@ -1,7 +1,7 @@
 """The columnar COPY encoder writes the bytes that a row by row encoder writes."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,9 @@ COLUMNS = {
     "power": "double precision",
     "count": "integer",
     "total": "bigint",
+    "flag": "boolean",
+    "raw": "bytea",
+    "document": "jsonb",
 }
 TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "at": pl.Datetime("ms", "UTC"),
@@ -28,6 +31,9 @@ TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "power": pl.Float64,
     "count": pl.Int32,
     "total": pl.Int64,
+    "flag": pl.Boolean,
+    "raw": pl.Binary,
+    "document": pl.String,
 }
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -41,9 +47,30 @@ ROWS = st.lists(
         st.none() | st.floats(),
         st.none() | st.integers(-(2**31), 2**31 - 1),
         st.none() | st.integers(-(2**63), 2**63 - 1),
+        st.none() | st.booleans(),
+        st.none() | st.binary(max_size=6),
+        st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=6),
     ),
     max_size=30,
 )
+
+
+def since_2000(at: datetime) -> int:
+    """Microseconds."""
+    since = at - POSTGRES_EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+BYTES: dict[str, Callable[[Any], bytes]] = {
+    "timestamptz": lambda value: struct.pack(">q", since_2000(value)),
+    "text": str.encode,
+    "double precision": lambda value: struct.pack(">d", value),
+    "integer": lambda value: struct.pack(">i", value),
+    "bigint": lambda value: struct.pack(">q", value),
+    "boolean": lambda value: struct.pack("?", value),
+    "bytea": bytes,
+    "jsonb": lambda value: b"\x01" + value.encode(),
+}
 
 
 def row_by_row(rows: list[tuple[Any, ...]], columns: Mapping[str, str]) -> bytes:
@@ -52,22 +79,8 @@ def row_by_row(rows: list[tuple[Any, ...]], columns: Mapping[str, str]) -> bytes
     for row in rows:
         out += struct.pack(">h", len(columns))
         for value, sql_type in zip(row, columns.values(), strict=True):
-            if value is None:
-                out += struct.pack(">i", -1)
-                continue
-            match sql_type:
-                case "text":
-                    data = value.encode()
-                case "timestamptz":
-                    since = value - POSTGRES_EPOCH
-                    data = struct.pack(">q", (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
-                case "double precision":
-                    data = struct.pack(">d", value)
-                case "integer":
-                    data = struct.pack(">i", value)
-                case _:
-                    data = struct.pack(">q", value)
-            out += struct.pack(">i", len(data)) + data
+            data = None if value is None else BYTES[sql_type](value)
+            out += struct.pack(">i", -1) if data is None else struct.pack(">i", len(data)) + data
     return bytes(out) + TRAILER
 
 

@@ -36,12 +36,12 @@ def test_the_type_of_the_ddl_may_say_more_than_the_type_that_values_travel_as() 
 
 
 def test_an_aggregate_groups_by_bucket_and_columns() -> None:
-    minute, five, _ = METRICS.aggregates
-    small = replace(minute, group_by=("kind",), measures={"readings": "count(*)", "power_w_sum": "sum(power_w)"})
+    finest, minute, *_ = METRICS.aggregates
+    small = replace(finest, group_by=("kind",), measures={"readings": "count(*)", "power_w_sum": "sum(power_w)"})
     assert ddl.create_aggregate(METRICS, small) == (
-        'CREATE MATERIALIZED VIEW IF NOT EXISTS "metrics_1m"'
+        'CREATE MATERIALIZED VIEW IF NOT EXISTS "metrics_10s"'
         " WITH (timescaledb.continuous, timescaledb.materialized_only = false) AS\n"
-        'SELECT time_bucket(INTERVAL \'00:01:00\', "observed_at") AS "bucket",\n'
+        'SELECT time_bucket(INTERVAL \'00:00:10\', "observed_at") AS "bucket",\n'
         '       "kind",\n'
         '       count(*) AS "readings",\n'
         '       sum("power_w") AS "power_w_sum"\n'
@@ -49,9 +49,9 @@ def test_an_aggregate_groups_by_bucket_and_columns() -> None:
         "GROUP BY 1, 2\n"
         "WITH NO DATA"
     )
-    coarser = ddl.create_aggregate(METRICS, five)
-    assert "time_bucket(INTERVAL '00:05:00', \"bucket\")" in coarser
-    assert 'FROM "metrics_1m"' in coarser
+    coarser = ddl.create_aggregate(METRICS, minute)
+    assert "time_bucket(INTERVAL '00:01:00', \"bucket\")" in coarser
+    assert 'FROM "metrics_10s"' in coarser
 
 
 @pytest.mark.parametrize(

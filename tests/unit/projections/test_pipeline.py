@@ -1,6 +1,7 @@
 """Batches are prepared and applied in order, beside each other, and none after a failure."""
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -17,6 +18,7 @@ class Steps:
         self.hold.set()
         self.prepared: list[int] = []
         self.applied: list[int] = []
+        self.together: list[int] = []
         self.is_prepared = threading.Event()
 
     def prepare(self, number: int) -> int:
@@ -27,12 +29,13 @@ class Steps:
         self.is_prepared.set()
         return number * 10
 
-    def apply(self, number: int) -> None:
+    def apply(self, numbers: Sequence[int]) -> None:
         """Refuses 130."""
         assert self.hold.wait(LIMIT_S)
-        if number == 130:
+        if 130 in numbers:
             raise ValueError("can't be applied")
-        self.applied.append(number)
+        self.applied += numbers
+        self.together.append(len(numbers))
 
 
 def submit_when_free(pipeline: Pipeline[int, int], number: int) -> None:
@@ -55,7 +58,7 @@ def test_batches_are_applied_in_order_and_a_drain_waits_for_all() -> None:
 def test_the_next_batch_is_prepared_while_one_is_applied_and_then_it_is_full() -> None:
     steps = Steps()
     steps.hold.clear()
-    pipeline = Pipeline(steps.prepare, steps.apply)
+    pipeline = Pipeline(steps.prepare, steps.apply, depth=2)
     pipeline.submit(1)
     assert steps.is_prepared.wait(LIMIT_S)
     steps.is_prepared.clear()
@@ -68,6 +71,35 @@ def test_the_next_batch_is_prepared_while_one_is_applied_and_then_it_is_full() -
     steps.hold.set()
     pipeline.drain()
     pipeline.close()
+
+
+def test_batches_that_became_ready_meanwhile_are_applied_together() -> None:
+    steps = Steps()
+    steps.hold.clear()
+    pipeline = Pipeline(steps.prepare, steps.apply)
+    for number in range(4):
+        steps.is_prepared.clear()
+        pipeline.submit(number)
+        assert steps.is_prepared.wait(LIMIT_S)
+    # The last may still be on its way from one thread to the other: what is sure is that two do not go alone.
+    steps.hold.set()
+    pipeline.drain()
+    assert steps.applied == [0, 10, 20, 30]
+    assert len(steps.together) < 4
+    pipeline.close()
+
+
+def test_a_batch_that_fails_in_preparation_does_not_take_those_before_it_along() -> None:
+    steps = Steps()
+    steps.hold.clear()
+    pipeline = Pipeline(steps.prepare, steps.apply)
+    for number in (1, 2, -1):
+        pipeline.submit(number)
+    steps.hold.set()
+    with pytest.raises(ValueError, match="can't be prepared"):
+        pipeline.drain()
+    pipeline.close()
+    assert steps.applied == [10, 20]
 
 
 @pytest.mark.parametrize("bad", [13, -1])
@@ -88,7 +120,7 @@ def test_after_a_failure_nothing_more_is_applied_and_every_call_says_so(bad: int
 def test_closing_waits_for_the_batch_that_is_being_applied() -> None:
     steps = Steps()
     steps.hold.clear()
-    pipeline = Pipeline(steps.prepare, steps.apply)
+    pipeline = Pipeline(steps.prepare, steps.apply, depth=2)
     pipeline.submit(1)
     assert steps.is_prepared.wait(LIMIT_S)
     closing = threading.Thread(target=pipeline.close)

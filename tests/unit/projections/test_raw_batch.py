@@ -42,7 +42,7 @@ def test_a_single_message_has_no_halves() -> None:
 def test_topics_are_told_apart_in_the_order_they_came() -> None:
     messages = [message(0, 0, "a"), message(0, 0, "b"), message(0, 1, "a")]
     batch = RawBatch.of(messages, {("a", 0): Claim(0, 1), ("b", 0): Claim(0, 1)})
-    assert {name: [m.offset() for m in found] for name, found in batch.by_topic().items()} == {"a": [0, 1], "b": [0]}
+    assert {name: [m.offset() for m in found] for name, found in batch.by_topic.items()} == {"a": [0, 1], "b": [0]}
 
 
 @st.composite
@@ -76,3 +76,10 @@ def test_halved_down_to_single_messages_the_steps_are_a_chain_with_the_same_ends
             reached[place] = step.following
     assert seen == messages
     assert reached == {place: step.following for place, step in whole.steps.items()}
+
+
+@given(logs())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_halves_put_together_are_the_whole(messages: list[Message]) -> None:
+    whole = RawBatch.of(messages, owned(p0=0, p1=0, p2=0))
+    assert RawBatch.merged(pieces(whole)) == whole

@@ -68,7 +68,7 @@ COUNT = METRICS.aggregates[0]
         pytest.param({"database": Database.POSTGRES}, "hypertables belong to timescale", id="hypertable-in-postgres"),
         pytest.param({"mode": Mode.LEDGER, "key": ("device_id",)}, "has its time column", id="key-without-time"),
         pytest.param({"compression": Compression(("nobody",), (), None)}, "not among its columns", id="segment"),
-        pytest.param({"aggregates": METRICS.aggregates[1:]}, "metrics_1m is not declared before it", id="order"),
+        pytest.param({"aggregates": METRICS.aggregates[1:]}, "metrics_10s is not declared before it", id="order"),
         pytest.param(
             {"aggregates": (replace(COUNT, measures={"watts": "sum(watts)"}),)}, "not among the columns", id="measure"
         ),

@@ -62,6 +62,17 @@ def test_more_power_is_more_hashrate_at_a_worse_efficiency() -> None:
         assert [p.power_w / p.hashrate_ths for p in on] == sorted(p.power_w / p.hashrate_ths for p in on)
 
 
+def test_texas_pays_by_coincident_peaks_and_one_site_holds_capacity() -> None:
+    texas_1, texas_2 = (f for f in operator(2000, 200, START_MS).facilities if f.grid_operator == "ERCOT")
+    assert texas_1.transmission_usd_kw_year == texas_2.transmission_usd_kw_year > 0
+    assert texas_1.capacity_awards == []
+    (award,) = texas_2.capacity_awards
+    assert award.starts_at < texas_2.recorded_at < award.ends_at
+    # The ramp sheds it within the response time, and the cap leaves room for it over the minimum load.
+    assert texas_2.ramp_mw_min * award.response_s / 60 >= award.capacity_mw
+    assert texas_2.min_load_mw + award.capacity_mw < texas_2.cap_mw
+
+
 def test_a_fleet_without_a_device_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one device"):
         operator(0, 0, START_MS)

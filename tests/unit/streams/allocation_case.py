@@ -70,6 +70,14 @@ def running(name: str, group: str, gpus: int = 4, usd_h: float = 10.0, cost_usd:
     )
 
 
+def award(product: str = "ECRS", **changes: Any) -> e.CapacityAward:
+    """1 MW held for 10 USD an hour, over the first day."""
+    found = e.CapacityAward(
+        product=product, capacity_mw=1.0, price_usd_mw_h=10.0, starts_at=a.at(0), ends_at=a.at(86_400)
+    )
+    return replace(found, **changes)
+
+
 def snapshot(*parts: e.GroupInput | e.WorkloadInput, **changes: Any) -> e.AllocationSnapshot:
     """A facility of 10 MW with a PUE of 1 that pays 50 USD/MWh."""
     found = e.AllocationSnapshot(
@@ -126,7 +134,22 @@ def objective(case: e.AllocationSnapshot, modes: dict[str, e.PowerMode], places:
     margin = revenue - lost - case.power_cost_usd_mwh * load + case.payment_usd_mwh * (case.cap_mw - load)
     if case.limit_mw is not None:
         margin -= max(load - max(case.limit_mw, idle), 0.0) * PENALTY_USD_MWH
-    return margin
+    return margin + _capacity_usd_h(case, load - idle)
+
+
+def _capacity_usd_h(case: e.AllocationSnapshot, sheddable_mw: float) -> float:
+    """Payment of the awards less what is short: what can be shed is shared out, the dearest award first."""
+    total_mw = sum(entry.capacity_mw for entry in case.capacity_awards)
+    idle_mw = sum(group.idle_power_mw for group in case.groups) * case.pue_ratio
+    is_deployed = case.limit_mw is not None and case.limit_mw < idle_mw + total_mw
+    earned = 0.0
+    for entry in sorted(case.capacity_awards, key=lambda x: -x.price_usd_mw_h - x.penalty_usd_mwh):
+        held_mw = min(entry.capacity_mw, sheddable_mw)
+        sheddable_mw -= held_mw
+        short_mw = 0.0 if is_deployed else entry.capacity_mw - held_mw
+        earned += entry.price_usd_mw_h * entry.capacity_mw
+        earned -= (entry.price_usd_mw_h + entry.penalty_usd_mwh) * short_mw
+    return earned
 
 
 def chosen(decision: e.AllocationDecision) -> tuple[dict[str, e.PowerMode], dict[str, str]]:
@@ -165,8 +188,14 @@ def snapshots(draw: st.DrawFn) -> e.AllocationSnapshot:
         else:
             parts.append(job(f"w{n}", size, pay, priority=draw(st.integers(0, 3))))
     called = draw(st.booleans())
+    whole_usd = st.integers(0, 60).map(float)
+    awards = [
+        award(f"A{n}", capacity_mw=draw(mw), price_usd_mw_h=draw(whole_usd), penalty_usd_mwh=draw(whole_usd))
+        for n in range(draw(st.sampled_from([0, 0, 1, 2])))
+    ]
     return snapshot(
         *parts,
+        capacity_awards=awards,
         cap_mw=draw(mw) + 0.125,
         pue_ratio=draw(st.sampled_from([1.0, 1.25])),
         power_cost_usd_mwh=draw(st.integers(-80, 400)) / 4,

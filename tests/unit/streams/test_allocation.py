@@ -197,6 +197,10 @@ def test_twice_the_money_is_the_same_choice(case: e.AllocationSnapshot) -> None:
         workloads=work,
         power_cost_usd_mwh=case.power_cost_usd_mwh * 2,
         payment_usd_mwh=case.payment_usd_mwh * 2,
+        capacity_awards=[
+            replace(entry, price_usd_mw_h=entry.price_usd_mw_h * 2, penalty_usd_mwh=entry.penalty_usd_mwh * 2)
+            for entry in case.capacity_awards
+        ],
         limit_mw=None,
     )
     once = replace(case, limit_mw=None)

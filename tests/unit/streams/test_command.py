@@ -1,15 +1,17 @@
 """What a decision changes on the devices and for the workloads."""
 
 import math
+from datetime import UTC, datetime
 
 import pytest
 
 from schemas import events as e
 from streams.domain import command, workload
 from streams.domain.allocation import solve
-from streams.domain.dispatch import advanced, next_due, recovered
+from streams.domain.dispatch import Due, Trigger, advanced, next_due, recovered
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.market_state import MarketState
+from streams.domain.price_risk import RiskPolicy
 from streams.domain.snapshot import take
 from streams.domain.workload import WorkloadBook
 from tests import streams_event as a
@@ -92,6 +94,32 @@ def test_snapshot_prices_the_hours_ahead() -> None:
     assert {entry.source for entry in taken.horizon[:24]} == {"REAL_TIME", "DAY_AHEAD"}
     # No market has said anything of the third hour yet.
     assert (taken.horizon[24].source, costs[24]) == ("FORECAST", 40.0)
+
+
+def test_snapshot_has_the_transmission_charge_of_each_interval_ahead() -> None:
+    state = known()
+    state.add(a.facility(transmission_usd_kw_year=60, recorded_at=a.at(-1)))
+    assert {entry.power_cost_usd_mwh for entry in snapshot(state, book()).horizon} == {40.0}  # no peak in January
+    # 19:30 UTC of a Tuesday in August is 14:30 Central: possible peaks begin half an hour later, 6 intervals ahead.
+    start = datetime(2026, 8, 18, 19, 30, tzinfo=UTC)
+    due = Due("d1", "Texas-1", start, 300, start, "c1", "test", Trigger.INTERVAL)
+    taken = take(state, book(), None, due, ECONOMICS)
+    assert isinstance(taken, e.AllocationSnapshot)
+    costs = [entry.power_cost_usd_mwh for entry in taken.horizon]
+    # One of 16 quarter hours in one of 25 days: 21 that work, 10 of weekends that count 0.4; 60 USD/kW a year.
+    assert costs == pytest.approx([40.0] * 6 + [40.0 + 60_000 / (25 * 16)] * 42)
+    assert (taken.transmission_usd_mwh, taken.power_cost_usd_mwh) == (0.0, costs[0])
+
+
+def test_snapshot_carries_the_price_scenarios_where_risk_has_a_weight() -> None:
+    due = next_due(known(), "Texas-1", None, POLICY)
+    assert due is not None
+    bare, minded = (take(known(), book(), None, due, ECONOMICS, risk=RiskPolicy(weight)) for weight in (0.0, 0.5))
+    assert isinstance(bare, e.AllocationSnapshot)
+    assert isinstance(minded, e.AllocationSnapshot)
+    assert (bare.risk_weight, bare.scenario_probability, minded.risk_weight, minded.risk_tail) == (0.0, [], 0.5, 0.1)
+    assert {len(entry.scenario_error_usd_mwh) for entry in bare.horizon} == {0}
+    assert {len(entry.scenario_error_usd_mwh) for entry in minded.horizon} == {len(minded.scenario_probability)} == {6}
 
 
 def test_workload_of_the_future_is_not_in_a_decision_about_the_past() -> None:

@@ -31,9 +31,7 @@ HASHPRICE = 8.64e16 / (1e14 * 2**48 / 0xFFFF) * 3.2 * 100_000 * 0.98
 WINDOWS = (a.window(15), a.window(15, "tx1-gpu", kind="GPU", readings=16, devices=16, power_w_sum=1600.0))
 
 
-def evaluated(
-    state: MarketState, *steps: Any, seconds: float = 15, policy: EconomicsPolicy | None = None
-) -> Profitability:
+def evaluated(state: MarketState, *steps: Any, seconds: float = 15) -> Profitability:
     """The evaluation of Texas-1, with workloads in a book."""
     book = WorkloadBook()
     for step in steps:
@@ -45,7 +43,7 @@ def evaluated(
         at=a.at(seconds),
         cause_event_id="cause",
         interval_s=300,
-        policy=policy or EconomicsPolicy(),
+        policy=EconomicsPolicy(),
     )
     assert isinstance(found, Profitability)
     return found
@@ -203,15 +201,15 @@ def test_group_that_never_reported_counts_at_standby_and_says_so() -> None:
 def test_transmission_charge_is_part_of_the_cost_at_a_possible_peak() -> None:
     # Noon is in January; 22:00 UTC of a Tuesday in August is 17:00 Central, a possible peak.
     state = known(*WINDOWS)
-    policy = EconomicsPolicy(transmission_usd_kw_year=60)
-    assert evaluated(state, policy=policy).transmission_usd_mwh == 0
+    state.add(a.facility(transmission_usd_kw_year=60, recorded_at=a.at(-1)))
+    assert evaluated(state).transmission_usd_mwh == 0
     summer = (datetime(2026, 8, 18, 22, tzinfo=UTC) - a.NOON).total_seconds()
-    found = evaluated(state, seconds=summer, policy=policy)
+    found = evaluated(state, seconds=summer)
     # August 2026 has 21 working days, and 10 of weekends that count 0.4: one of 16 quarter hours in one of 25 days.
     assert found.transmission_usd_mwh == pytest.approx(60_000 / (25 * 16))
     assert found.power_cost_usd_mwh == pytest.approx(40 + found.transmission_usd_mwh)
-    elsewhere = known(*WINDOWS, a.facility(grid_operator="AESO", recorded_at=a.at(0)))
-    assert evaluated(elsewhere, seconds=summer, policy=policy).transmission_usd_mwh == 0
+    elsewhere = known(*WINDOWS, a.facility(grid_operator="AESO", transmission_usd_kw_year=60, recorded_at=a.at(0)))
+    assert evaluated(elsewhere, seconds=summer).transmission_usd_mwh == 0
 
 
 def test_same_inputs_give_the_same_evaluation() -> None:

@@ -38,7 +38,8 @@ def assert_is_that_of_the_general_solver(found: Choices) -> None:
 @settings(max_examples=100, deadline=None)
 @given(snapshots())
 def test_optimum_is_that_of_the_general_solver(case: e.AllocationSnapshot) -> None:
-    assert_is_that_of_the_general_solver(choices(case))
+    # Floors are left to the general solver.
+    assert_is_that_of_the_general_solver(choices(replace(case, capacity_awards=[])))
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -235,7 +235,7 @@ def test_risk_counts_the_dear_scenario() -> None:
 
 
 def test_what_is_given_up_goes_in_the_written_order() -> None:
-    assert (Rule.DEADLINE, *PENALTY_USD_MWH) == ORDER
+    assert (Rule.DEADLINE, Rule.CAPACITY, *PENALTY_USD_MWH) == ORDER
     assert list(PENALTY_USD_MWH.values()) == sorted(PENALTY_USD_MWH.values())
     # It has to run on, the call wants it off: the minimum run goes before the limit of the grid.
     called = site([50.0, 50.0], limit_mw=np.zeros(2))

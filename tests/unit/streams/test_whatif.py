@@ -7,7 +7,7 @@ import pytest
 from schemas import events as e
 from streams.domain.allocation import solve
 from streams.domain.whatif import Difference, WhatIfError, assignment, changed, differences, settings
-from tests.unit.streams.allocation_case import asic, gpu, job, snapshot
+from tests.unit.streams.allocation_case import asic, award, gpu, job, snapshot
 
 
 def known(**changes: Any) -> e.AllocationSnapshot:
@@ -31,6 +31,7 @@ def test_higher_lmp_raises_the_cost_of_energy_with_the_adder() -> None:
 def test_changes_add_up() -> None:
     after = changed(known(), {"facility.Texas-1.energy_adder_usd_mwh": 20.0, "grid.lmp.HB_WEST": 300.0})
     assert after.power_cost_usd_mwh == 320.0
+    assert changed(after, {"facility.Texas-1.transmission_usd_mwh": 150.0}).power_cost_usd_mwh == 470.0
 
 
 def test_decided_interval_of_the_horizon_follows_and_the_others_do_not() -> None:
@@ -72,9 +73,18 @@ def test_revenue_of_one_workload_is_set() -> None:
 
 
 def test_every_setting_at_its_own_value_changes_nothing() -> None:
-    case = known(signal_id="dr-1", limit_mw=5.0, payment_usd_mwh=5.0, grid_value_usd_mwh=55.0)
+    case = known(
+        signal_id="dr-1", limit_mw=5.0, payment_usd_mwh=5.0, grid_value_usd_mwh=55.0, capacity_awards=[award()]
+    )
     for path, setting in settings(case).items():
         assert changed(case, {path: setting.value}) == case, path
+
+
+def test_award_of_another_size_is_held() -> None:
+    case = snapshot(asic(), capacity_awards=[award()])
+    after = changed(case, {"capacity.ECRS.0.capacity_mw": 0.5, "capacity.ECRS.0.price_usd_mw_h": 7.0})
+    assert after.capacity_awards == [award(capacity_mw=0.5, price_usd_mw_h=7.0)]
+    assert (solve(case).capacity_usd_h, solve(after).capacity_usd_h) == (10.0, 3.5)
 
 
 def test_unknown_path_is_refused_with_all_that_can_be_set() -> None:
@@ -82,8 +92,9 @@ def test_unknown_path_is_refused_with_all_that_can_be_set() -> None:
         changed(known(), {"grid.lmp.HB_NORTH": 300.0})
     assert str(refused.value) == (
         "this decision has no grid.lmp.HB_NORTH; what can be set: facility.Texas-1.cap_mw,"
-        " facility.Texas-1.energy_adder_usd_mwh, facility.Texas-1.pue_ratio, grid.lmp.HB_WEST,"
-        " grid.power_cost_usd_mwh, market.BTC-USD, market.hashprice_usd_ths_day, workload.w1.revenue_usd_h"
+        " facility.Texas-1.energy_adder_usd_mwh, facility.Texas-1.pue_ratio, facility.Texas-1.transmission_usd_mwh,"
+        " grid.lmp.HB_WEST, grid.power_cost_usd_mwh, market.BTC-USD, market.hashprice_usd_ths_day,"
+        " workload.w1.revenue_usd_h"
     )
 
 

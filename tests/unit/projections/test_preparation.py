@@ -1,0 +1,48 @@
+"""Prepared batches that are written together do what they would do one after the other."""
+
+import polars as pl
+from confluent_kafka import Message
+
+from projections.preparation import EventTimes, Prepared, mergeable
+from projections.raw_batch import RawBatch
+from projections.sink import Rows, Step
+from projections.table import Database, Mode, Table
+from projections.writer import reduced
+from schemas.columnar import ROW
+from schemas.dead_letter import STAGE_DECODE, DeadLetter
+
+STATE = Table(
+    "state", Database.POSTGRES, Mode.LATEST, {"t": lambda frame: frame},
+    {"name": "text", "at": "bigint", "x": "bigint"}, key=("name",), order=("at",),
+)  # fmt: skip
+
+
+def message(offset: int) -> Message:
+    return Message(topic="t", partition=0, offset=offset, value=b"v")
+
+
+def prepared(first: int, *rows: tuple[str, int, int], dead: tuple[DeadLetter, ...] = ()) -> Prepared:
+    """The batch of one partition from offset `first` on, a row a message."""
+    frame = pl.DataFrame(rows, ["name", "at", "x"], orient="row").with_row_index(ROW)
+    raw = RawBatch({"t": [message(first + n) for n in range(len(rows))]}, {("t", 0): Step(first, first + len(rows), 1)})
+    encoded = tuple(bytes([first + n]) for n in range(len(rows)))
+    times = {"t": EventTimes(max(at for _, at, _ in rows), 1.0)}
+    return Prepared(raw, (Rows(STATE, "t", frame, encoded),), dead, times, 10, float(first))
+
+
+def test_rows_of_batches_written_together_keep_their_order() -> None:
+    whole = Prepared.merged([prepared(3, ("a", 1, 1), ("b", 5, 2)), prepared(5, ("b", 5, 3), ("a", 0, 4))])
+    (rows,) = whole.rows
+    assert rows.frame[ROW].to_list() == [0, 1, 2, 3]
+    # Of b two rows have the same `at`: the later one in the log counts. Of a the later one is older.
+    assert sorted(reduced(STATE, rows.frame).drop(ROW).rows()) == [("a", 1, 1), ("b", 5, 3)]
+    assert rows.encoded == (b"\3", b"\4", b"\5", b"\6")
+    assert whole.raw.steps == {("t", 0): Step(3, 7, 1)}
+    assert (whole.payload_bytes, whole.began, whole.times) == (20, 3.0, {"t": EventTimes(5, 1.0)})
+
+
+def test_a_batch_with_dead_letters_is_written_alone() -> None:
+    letter = DeadLetter.of(message(1), worker="w", stage=STAGE_DECODE, error="E", reason="r")
+    batches = [prepared(n, ("a", n, n), dead=(letter,) if n in {2, 3} else ()) for n in range(6)]
+    groups = [[batch.raw.messages[0].offset() for batch in group] for group in mergeable(batches)]
+    assert groups == [[0, 1], [2], [3], [4, 5]]
