@@ -150,6 +150,8 @@ def _run(config: SimulationConfig) -> dict[str, float]:
     run(config, threading.Event(), Listener(progress=note))
     # Its producer is in a cycle with its callbacks, and would look for the broker for ever.
     gc.collect()
+    if len(marks) < 2:
+        raise SystemExit(f"{config.end} came before the run could be measured: give it more event time")
     first, last = marks[0], marks[-1]
     events, cpu_s = last.events - first.events, last.cpu_s - first.cpu_s
     event_s = (last.event_time - first.event_time).total_seconds()
