@@ -11,7 +11,7 @@ STACK  ?= $(shell docker info >/dev/null 2>&1 && docker compose version >/dev/nu
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart clean status logs health db-shell timescale-shell test check lint format build \
         backup-db demo bench bench-rollup bench-projections bench-timescale bench-visible bench-live bench-latency \
-        bench-decisions bench-dispatch chaos generate
+        bench-decisions bench-dispatch bench-simulate chaos generate
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -133,6 +133,9 @@ bench-decisions: setup ## Plans of a fleet: gap and time, against SCIP and HiGHS
 
 bench-dispatch: setup ## The optimum of one interval, against CP-SAT
 	$(BIN)/python -m tests.bench.dispatch
+
+bench-simulate: setup ## What 400,000 miners and 10,000 GPUs cost to simulate, encode and produce, and encoding beside fastavro
+	$(BIN)/python -m tests.bench.simulate $(SIMULATE)
 
 bench-timescale: setup ## Projection into the embedded TimescaleDB against raw COPY
 	$(BIN)/python -m tests.bench.timescale

@@ -18,7 +18,7 @@ from simulators.noise import Noise
 from simulators.timeline import HOUR_MS, MINUTE_MS
 
 _MODES = tuple(PowerMode)
-_MODE_NAMES = np.array([str(mode) for mode in _MODES], dtype=object)
+_MODE_NAMES = pl.Series("power_mode", [str(mode) for mode in _MODES])
 _INITIAL_MODE = PowerMode.NORMAL
 _RAMP_S = 20.0
 _THERMAL_S = 90.0
@@ -121,7 +121,7 @@ class AsicFleet:
         fan = np.clip(_FAN_IDLE_RPM + _FAN_RPM_PER_DEGREE * (temp - _FAN_FROM_C), _FAN_IDLE_RPM, _FAN_MAX_RPM)
         return self.fleet.identity.slice(due.low, len(due)).with_columns(
             pl.Series("observed_at", due.observed_at_ms),
-            pl.Series("power_mode", _MODE_NAMES[mode].tolist(), dtype=pl.String),
+            _MODE_NAMES.gather(mode),
             pl.Series("power_w", np.round(np.maximum(power, 0.0), 1)),
             pl.Series("hashrate_ths", np.round(np.maximum(hashrate, 0.0), 2)),
             pl.Series("temp_c", np.round(temp, 1)),

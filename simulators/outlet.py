@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas import metric
 from schemas.catalog import TOPICS, Topic
@@ -84,13 +84,14 @@ class Outlet:
 
     def send_entries(self, entries: Sequence[Entry], stop: threading.Event) -> None:
         """Hands single events over; as `send`."""
-        by_topic: dict[str, list[dict[str, bytes]]] = {}
+        by_topic: dict[str, tuple[list[str], list[bytes]]] = {}
         for entry in entries:
-            message = {"key": entry.key.encode(), "value": self._codec.encode(entry.topic, entry.event)}
-            by_topic.setdefault(entry.topic.name, []).append(message)
+            keys, values = by_topic.setdefault(entry.topic.name, ([], []))
+            keys.append(entry.key)
+            values.append(self._codec.encode(entry.topic, entry.event))
             metric.EVENT_TIME.labels(WORKER, entry.topic.name).set(entry.at_ms / 1000)
-        for name, messages in by_topic.items():
-            self._send(name, messages, stop)
+        for name, (keys, values) in by_topic.items():
+            self._send(name, keys, values, stop)
 
     def poll(self) -> None:
         """Serves what the producer has to report. Raises DeliveryError where it is unusable."""
@@ -115,23 +116,24 @@ class Outlet:
     def _send_frame(self, topic: Topic, frame: pl.DataFrame, stop: threading.Event) -> None:
         encode = self._encoders[topic.name]
         for part in frame.iter_slices(_CHUNK):
-            keys = part[topic.key_field].to_list()
-            values = encode(part)
-            messages = [{"key": key, "value": value} for key, value in zip(keys, values, strict=True)]
-            self._send(topic.name, messages, stop)
+            self._send(topic.name, part[topic.key_field].to_list(), encode(part), stop)
 
-    def _send(self, name: str, messages: list[dict[str, Any]], stop: threading.Event) -> None:
-        # Room for all of them first: a batch that meets a full queue is taken in part, and not always from the front.
-        while len(self._producer) + len(messages) > _QUEUE_MESSAGES:
+    def _send(self, name: str, keys: Sequence[str], values: Sequence[bytes], stop: threading.Event) -> None:
+        # Room for all of them first, so that none is refused for want of it.
+        while len(self._producer) + len(values) > _QUEUE_MESSAGES:
             if stop.is_set():
                 raise DeliveryError(f"stopped with {self.waiting} events undelivered: the broker takes no more")
             self._producer.poll(_POLL_S)
             self._check()
-        if self._producer.produce_batch(name, messages) != len(messages):
-            refused = next(message["_error"] for message in messages if "_error" in message)
-            raise DeliveryError(f"{name}: the producer refuses events: {refused}")
-        self.sent += len(messages)
-        metric.EVENTS_OUT.labels(WORKER, name).inc(len(messages))
+        produce = self._producer.produce
+        try:
+            # Not produce_batch: it looks up each message's fields in a dict, for a third more CPU.
+            for key, value in zip(keys, values, strict=True):
+                produce(name, value, key)
+        except (BufferError, KafkaException) as error:
+            raise DeliveryError(f"{name}: the producer refuses events: {error}") from error
+        self.sent += len(values)
+        metric.EVENTS_OUT.labels(WORKER, name).inc(len(values))
 
     def _check(self) -> None:
         if self._fatal is not None:
