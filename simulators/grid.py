@@ -73,6 +73,9 @@ class SettlementPoint:
         every = starts.step // STEP_MS
         first, count = starts[0] // STEP_MS + shift, every * (len(starts) - 1) + 1
         usd = self._usd * np.sum([curve.prices(first, count)[::every] for curve in curves], axis=0)
+        if len(curves) > 1:
+            # Congestion takes a price below zero only as far as wind offers there, half as far on average.
+            usd = np.where(usd < 0, usd / 2, usd)
         return np.asarray(np.clip(usd, ERCOT_FLOOR_USD, ERCOT_CAP_USD).round(2))
 
 
