@@ -1,4 +1,4 @@
-"""Which series are compared: what the simulators make of five years, and what was recorded."""
+"""Which series are compared: what the simulators make of ten years, and what was recorded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from simulators.workload import Arrivals
 START_MS = 1_735_689_600_000
 """First simulated moment: 2025-01-01. Any would do, as simulations are functions of event time."""
 
-_SPAN = range(START_MS, START_MS + 5 * 365 * DAY_MS, HOUR_MS)
+_SPAN = range(START_MS, START_MS + 10 * 365 * DAY_MS, HOUR_MS)
 _STEPS = range(START_MS, _SPAN.stop, STEP_MS)
 _STEPS_A_QUARTER = 3
 _STEPS_AN_HOUR = 12
@@ -91,7 +91,9 @@ def _energy(recording: Recording, seed: int) -> list[Section]:
             north_ahead - hourly["N"],
             recording.hourly_differences(("HB_NORTH", "dam"), ("HB_NORTH", "rtm")),
         ),
-        Section("Alberta's pool", "CAD/MWh", prices(1), pool.real_time_usd(_SPAN) / CAD_USD, recording.pool_prices()),
+        Section(
+            "Alberta's pool", "CAD/MWh", prices(1, 0.6), pool.real_time_usd(_SPAN) / CAD_USD, recording.pool_prices()
+        ),
     ]
 
 
@@ -104,7 +106,7 @@ def _bitcoin(recording: Recording, seed: int) -> list[Section]:
         Section("BTC, hourly returns", "%", returns(), 100 * np.diff(np.log(hours)), recording.bitcoin_returns()),
         Section("blocks, gaps", "s", (*quantiles(0.15, 60.0), *moments(0.08, 0)), gaps, recording.block_gaps()),
         Section("blocks, fees", "BTC", (*quantiles(0.25, 0.001), *moments(0.25, 0)), fees, recording.block_fees()),
-        Section("changes of difficulty", "%", moments(0.3, 1.2), _changes(blocks), recording.difficulty_changes()),
+        Section("changes of difficulty", "%", moments(0.3, 1.5), _changes(blocks), recording.difficulty_changes()),
     ]
 
 
