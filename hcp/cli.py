@@ -18,6 +18,7 @@ EXPECTED = frozenset(
     {
         "deploy.local.error.StackError",
         "hcp.backtest.error.BacktestError",
+        "hcp.calibration.error.CalibrationError",
         "hcp.commands.database.DatabaseError",
         "hcp.event_log.LogError",
         "hcp.history_mapping.HistoryError",

@@ -73,6 +73,9 @@ class SettlementPoint:
         every = starts.step // STEP_MS
         first, count = starts[0] // STEP_MS + shift, every * (len(starts) - 1) + 1
         usd = self._usd * np.sum([curve.prices(first, count)[::every] for curve in curves], axis=0)
+        if len(curves) > 1:
+            # Congestion takes a price below zero only as far as wind offers there, half as far on average.
+            usd = np.where(usd < 0, usd / 2, usd)
         return np.asarray(np.clip(usd, ERCOT_FLOOR_USD, ERCOT_CAP_USD).round(2))
 
 
@@ -80,14 +83,13 @@ class Grid:
     """Prices at the settlement points of the facilities; those that a replay has come from there."""
 
     def __init__(self, points: Sequence[str], seed: int, replay: Replay | None) -> None:
-        self._points = [SettlementPoint(name, seed) for name in sorted(set(points))]
+        self._points = {name: SettlementPoint(name, seed) for name in sorted(set(points))}
         self._replay = replay
 
     def prices(self, start_ms: int, end_ms: int) -> Iterator[events.GridPrice]:
         """Yields what is published in [start, end)."""
-        for point in self._points:
-            recorded = self._recorded(point, start_ms, end_ms)
-            for price in point.real_time(start_ms, end_ms) if recorded is None else recorded:
+        for point in self._points.values():
+            for price in self.real_time(point.name, start_ms, end_ms):
                 yield _price(point.name, GridMarket.REAL_TIME, price.at_ms, price)
         for at_ms in multiples(start_ms - _DAY_AHEAD_PUBLISHED_MS, end_ms - _DAY_AHEAD_PUBLISHED_MS, DAY_MS):
             first_hour = at_ms + DAY_MS + _OPERATING_DAY_MS
@@ -100,17 +102,27 @@ class Grid:
         yield from self._day_ahead(
             start_ms, start_ms - start_ms % HOUR_MS, today + (2 if published_today else 1) * DAY_MS
         )
-        for point in self._points:
+        for point in self._points.values():
             running_ms = floor(start_ms, point.interval_ms)
             if running_ms < start_ms and self._recorded(point, running_ms, start_ms) is None:
                 for price in point.real_time(running_ms, start_ms):
                     yield _price(point.name, GridMarket.REAL_TIME, start_ms, price)
 
+    def real_time(self, name: str, start_ms: int, end_ms: int) -> Sequence[IntervalPrice]:
+        """Returns the real-time prices at a point whose interval starts in [start, end)."""
+        point = self._points[name]
+        recorded = self._recorded(point, start_ms, end_ms)
+        return point.real_time(start_ms, end_ms) if recorded is None else recorded
+
+    def day_ahead(self, name: str, start_ms: int, end_ms: int) -> Sequence[IntervalPrice]:
+        """Returns the day-ahead prices at a point with such a market, of the hours that start in [start, end)."""
+        return self._points[name].day_ahead(start_ms, end_ms)
+
     def _recorded(self, point: SettlementPoint, start_ms: int, end_ms: int) -> Sequence[IntervalPrice] | None:
         return self._replay.prices(point.name, start_ms, end_ms) if self._replay is not None else None
 
     def _day_ahead(self, published_ms: int, first_hour_ms: int, end_ms: int) -> Iterator[events.GridPrice]:
-        for point in self._points:
+        for point in self._points.values():
             for price in point.day_ahead(first_hour_ms, end_ms) if point.has_day_ahead else ():
                 yield _price(point.name, GridMarket.DAY_AHEAD, published_ms, price)
 

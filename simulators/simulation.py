@@ -81,7 +81,7 @@ class Simulation:
         self._market = Market(seed)
         self._network = Network(seed)
         self._grid = Grid([facility.settlement_point for facility in operator.facilities], seed, replay)
-        self._signals = Signals(operator.facilities, seed)
+        self._signals = Signals(operator.facilities, self._grid, seed)
         self._arrivals = Arrivals(operator, self._market, seed)
         self._fallbacks: dict[str, tuple[int, PowerMode]] = {}
 

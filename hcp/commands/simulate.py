@@ -16,6 +16,11 @@ from simulators.fault import FaultShares
 from simulators.run import Listener, Progress, SimulationConfig, run
 
 _LINE_EVERY = 10
+DATA = Path(__file__).parents[3] / "shared" / "data"
+SOURCES = (
+    "ERCOT and AESO publish prices of energy, exchanges those of bitcoin, Coin Metrics blocks and difficulty, "
+    "InternLM/AcmeTrace and alibaba/clusterdata on GitHub GPU jobs"
+)
 
 
 def simulate(  # noqa: PLR0917 - typer reads options from the parameters
@@ -43,9 +48,19 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
     fault_ledger: Path | None = typer.Option(  # noqa: B008
         None, dir_okay=False, help="File that a line of JSON is appended to for each fault."
     ),
+    check: bool = typer.Option(
+        False, "--check", help="Compare simulated years with recorded ones, and simulate nothing."
+    ),
+    data: Path = typer.Option(DATA, envvar="HCP_DATA", help="Folder of recorded files for --check, found by name."),  # noqa: B008
+    out: Path | None = typer.Option(None, file_okay=False, help="Folder for the plots of --check."),  # noqa: B008
 ) -> None:
-    """Simulate fleets, market, grid and workloads; start again to go on where the log ends. Ctrl-C stops it cleanly."""
+    """Simulate fleets, market, grid and workloads; start again to go on where the log ends. Ctrl-C stops it cleanly.
+
+    With --check, exit code 1 says that a figure is not within its tolerance.
+    """
     config = settings.load()
+    if check:
+        raise typer.Exit(_check(data, out, config.seed if seed is None else seed))
     simulation = SimulationConfig(
         kafka=config.kafka_client_config(),
         registry_url=config.schema_registry_url,
@@ -77,6 +92,26 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
         if timer is not None:
             timer.cancel()
     console.say(f"simulator: stopped, {delivered} events delivered")
+
+
+def _check(data: Path, out: Path | None, seed: int) -> int:
+    # Read with the command that needs it: the simulation does not.
+    from hcp.calibration import report  # noqa: PLC0415
+    from hcp.calibration.recording import Recording  # noqa: PLC0415
+    from hcp.calibration.section import sections  # noqa: PLC0415
+
+    found = sections(Recording(data), seed)
+    console.out.print(report.table(found))
+    missing = [section.name for section in found if section.recorded is None and not section.published]
+    if missing:
+        console.say(f"no recorded data in {data} for {'; '.join(missing)}: name their folder by --data; {SOURCES}")
+    if out is not None:
+        for section in found:
+            console.say(f"plot: {report.plot(section, out)}")
+    text, is_within = report.summary(found)
+    if len(missing) < len(found):
+        console.out.print(text)
+    return 0 if is_within else 1
 
 
 class _Line:

@@ -1,0 +1,1 @@
+"""Simulated years beside the recorded ones: `hcp simulate --check`."""

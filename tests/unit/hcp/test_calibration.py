@@ -1,0 +1,71 @@
+"""Simulated series beside recorded ones: figures, verdicts, and the files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hcp.calibration import report
+from hcp.calibration.error import CalibrationError
+from hcp.calibration.figure import Figure, moments, prices, returns
+from hcp.calibration.recording import Recording
+from hcp.calibration.section import Section
+
+MEAN = Figure("mean", lambda values: float(values.mean()), 0.1, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("simulated", "recorded", "expected"),
+    [(109, 100, True), (111, 100, False), (89, 100, False), (-1.9, 0, True), (2.1, 0, False), (-109, -100, True)],
+)
+def test_a_figure_may_stray_by_its_share_of_the_recorded_one_or_by_its_amount(
+    simulated: float, recorded: float, expected: bool
+) -> None:
+    assert MEAN.is_within(simulated, recorded) is expected
+
+
+def test_figures_of_prices_count_spikes_and_hours_below_zero() -> None:
+    values = np.tile([-5.0, 20.0, 150.0, 2000.0], 25)
+    found = {figure.name: figure.of(values) for figure in prices(1)}
+    assert (found["% over 100"], found["% over 1000"], found["% below 0"]) == (50.0, 25.0, 25.0)
+    # The pattern comes again every four values, and 24 is six times four.
+    assert found["correlation after 24 h"] == pytest.approx(1.0)
+    assert found["50 %"] == pytest.approx(85.0)
+
+
+def test_a_normal_series_has_no_excess_kurtosis_and_no_memory() -> None:
+    values = np.random.default_rng(1).standard_normal(50_000)
+    found = {figure.name: figure.of(values) for figure in returns()}
+    assert found["excess kurtosis"] == pytest.approx(0, abs=0.15)
+    assert found["correlation of sizes after 1 h"] == pytest.approx(0, abs=0.02)
+    assert found["standard deviation"] == pytest.approx(1, abs=0.02)
+
+
+def test_one_figure_that_strays_fails_the_whole() -> None:
+    good = Section("good", "s", moments(0.1, 0.1), np.arange(10.0), np.arange(10.0))
+    bad = Section("bad", "s", (MEAN,), np.full(10, 100.0), np.full(10, 150.0))
+    assert report.summary([good]) == ("2 of 2 figures are within their tolerance", True)
+    assert report.summary([good, bad]) == ("2 of 3 figures are within their tolerance", False)
+
+
+def test_without_recorded_data_nothing_is_judged(tmp_path: Path) -> None:
+    recording = Recording(tmp_path)
+    assert [recording.pool_prices(), recording.gpu_sizes(), recording.difficulty_changes()] == [None, None, None]
+    alone = Section("alone", "s", (MEAN,), np.arange(10.0), None)
+    assert [row.is_within for row in alone.comparisons()] == [None]
+    assert report.summary([alone]) == ("0 of 0 figures are within their tolerance", True)
+
+
+def test_a_change_of_difficulty_is_counted_once_though_its_day_is_a_mean_of_both(tmp_path: Path) -> None:
+    rows = [("2023-05-31", 1), ("2023-06-01", 100), ("2023-06-02", 100), ("2023-06-03", 104), ("2023-06-04", 110),
+            ("2023-06-05", 110), ("2023-06-06", 110), ("2023-06-07", 99), ("2023-06-08", 99)]  # fmt: skip
+    lines = [f"{day},{difficulty}" for day, difficulty in rows]
+    (tmp_path / "btc_daily_x.csv").write_text("\n".join(["date_utc,difficulty_mean", *lines]))
+    # 100 to 110, then to 99.
+    assert Recording(tmp_path).difficulty_changes() == pytest.approx([10.0, -10.0])
+
+
+def test_a_file_without_the_columns_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "btc_blocks_x.csv").write_text("height\n1\n")
+    with pytest.raises(CalibrationError, match=r"btc_blocks_x\.csv can't be read with the columns fees_btc"):
+        Recording(tmp_path).block_fees()
