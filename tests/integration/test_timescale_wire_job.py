@@ -94,6 +94,9 @@ def test_due_jobs_run_by_themselves(busy: WireServer) -> None:
             lambda: count(client, "m_hour") > 90 and count(client, "m") < 18_000,
             lambda: (count(client, "m_hour"), count(client, "m")),
         )
+        # The planner knows by then what a watermark costs.
+        cost = "SELECT procost FROM pg_proc WHERE oid = '_timescaledb_functions.cagg_watermark(integer)'::regprocedure"
+        assert value(client, cost) == 10_000
 
 
 def test_clients_have_their_turn_within_a_refresh(tmp_path: Path) -> None:
