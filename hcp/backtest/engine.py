@@ -3,7 +3,7 @@
 Every week starts with the fleet running, for all alike, so that perfect foresight of a week is an upper bound of all.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from hcp.backtest.decider import Decider
 from hcp.backtest.fleet import Fleet, Floats
 from hcp.backtest.market import Market
 from streams.domain import power_cost
+from streams.domain.forecast.history import Times
 
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS
@@ -57,7 +58,7 @@ def run_week(
         return None
     cost_usd_mwh = power_cost.costs_usd_mwh(fleet.facility, price, moments)
     margins = fleet.margins_usd(market.earned_usd_ths_day(moments), cost_usd_mwh)
-    paths = {name: np.array(list(_path(market, fleet, new(), moments))) for name, new in deciders.items()}
+    paths = _paths(market, fleet, {name: new() for name, new in deciders.items()}, moments)
     paths[FORESIGHT] = fleet.best_path(margins, fleet.full)[0]
     return Week(
         start_ms,
@@ -67,17 +68,19 @@ def run_week(
     )
 
 
-def settled_usd(fleet: Fleet, margins_usd: Floats, path: Floats) -> float:
+def settled_usd(fleet: Fleet, margins_usd: Floats, path: Times) -> float:
     """What a path of states earns from a running start: margins less wear."""
     steps = np.concatenate(([fleet.full], path)).astype(np.int64)
     wear_usd = fleet.step_cost_usd[steps[:-1], steps[1:]].sum()
     return float(margins_usd[np.arange(len(path)), steps[1:]].sum() - wear_usd)
 
 
-def _path(
-    market: Market, fleet: Fleet, decider: Decider, moments: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-) -> Iterator[int]:
-    state = fleet.full
-    for now_ms in moments:
-        state = fleet.obey(state, decider.decide(market.known(int(now_ms)), state))
-        yield state
+def _paths(market: Market, fleet: Fleet, deciders: Mapping[str, Decider], moments: Times) -> dict[str, Times]:
+    paths = {name: np.empty(len(moments), np.int64) for name in deciders}
+    state = dict.fromkeys(deciders, fleet.full)
+    for step, now_ms in enumerate(moments.tolist()):
+        # Once for all: it copies, and takes longer than most decisions.
+        known = market.known(now_ms)
+        for name, decider in deciders.items():
+            paths[name][step] = state[name] = fleet.obey(state[name], decider.decide(known, state[name]))
+    return paths

@@ -30,9 +30,15 @@ def rules(week: Week, ours: str) -> list[str]:
     return [name for name in week.margin_usd if name not in {ours, FORESIGHT}]
 
 
-def is_above_rules(week: Week, ours: str) -> bool:
-    """Whether no rule earned a cent more than we did."""
-    return all(week.margin_usd[ours] >= week.margin_usd[name] - _CENT for name in rules(week, ours))
+def best_rule(week: Week, ours: str) -> str:
+    """The rule that earned most."""
+    return max(rules(week, ours), key=lambda name: week.margin_usd[name])
+
+
+def lead_usd(week: Week, ours: str) -> float:
+    """What the best rule earned more than we did; 0 where that is less than a cent."""
+    lead = week.margin_usd[best_rule(week, ours)] - week.margin_usd[ours]
+    return lead if lead > _CENT else 0.0
 
 
 def total_share(weeks: Sequence[Week], name: str) -> float:
@@ -51,7 +57,7 @@ def week_table(weeks: Sequence[Week], ours: str) -> Table:
     for week in weeks:
         table.add_row(
             _day(week.start_ms),
-            f"{'' if is_above_rules(week, ours) else '< '}{week.share(ours):.2%}",
+            f"{'< ' if lead_usd(week, ours) else ''}{week.share(ours):.2%}",
             *(f"{week.share(name):.2%}" for name in names[1:]),
             f"{week.margin_usd[FORESIGHT]:,.0f}",
             f"{week.price_usd_mwh.min():.0f} to {week.price_usd_mwh.max():,.0f}",
@@ -64,13 +70,32 @@ def week_table(weeks: Sequence[Week], ours: str) -> Table:
     return table
 
 
+def lead_table(weeks: Sequence[Week], ours: str) -> Table | None:
+    """The weeks in which a rule earned more, greatest lead first: which one, its share, and by how much; None without.
+
+    The lead is in USD and as a share of perfect foresight.
+    """
+    led = sorted((week for week in weeks if lead_usd(week, ours)), key=lambda week: -lead_usd(week, ours))
+    if not led:
+        return None
+    table = Table("week from", "rule")
+    for heading in ("its share", "ours", "lead, USD", "lead"):
+        table.add_column(heading, justify="right")
+    for week in led:
+        rule, lead = best_rule(week, ours), lead_usd(week, ours)
+        shares = (f"{week.share(name):.2%}" for name in (rule, ours))
+        table.add_row(_day(week.start_ms), rule, *shares, f"{lead:,.2f}", f"{lead / week.margin_usd[FORESIGHT]:.3%}")
+    return table
+
+
 def summary(weeks: Sequence[Week], ours: str) -> list[str]:
     """Whether the goal was reached, as lines."""
     reached = sum(week.share(ours) >= GOAL for week in weeks)
-    above = sum(is_above_rules(week, ours) for week in weeks)
+    above = sum(not lead_usd(week, ours) for week in weeks)
+    most = max(lead_usd(week, ours) / week.margin_usd[FORESIGHT] for week in weeks)
     return [
         f"{total_share(weeks, ours):.2%} of perfect foresight; {GOAL:.0%} or more in {reached} of {len(weeks)} weeks",
-        f"no rule earned more in {above} of {len(weeks)} weeks",
+        f"no rule earned more in {above} of {len(weeks)} weeks, and by {most:.2%} at most",
     ]
 
 

@@ -17,15 +17,17 @@ from hcp.backtest.decider import AlwaysOn, BreakEven, FixedHours
 from hcp.backtest.error import BacktestError
 from hcp.backtest.fleet import Fleet
 from hcp.backtest.market import Market
-from hcp.backtest.planner import HORIZON_MS, REFIT_MS, Planner
+from hcp.backtest.planner import HORIZON_MS, Planner
 from hcp.backtest.recording import Files, KnownWhen
 from schemas.events import Facility, Resource
 from simulators.site import operator
 from streams.domain.forecast import backtest as forecast_backtest
 from streams.domain.forecast import point as point_forecast
-from streams.domain.forecast.quantile import LEVELS, MEDIAN, Combination, Horizon, QuantileMethod, Spread
+from streams.domain.forecast.quantile import LEVELS, Combination, Horizon, QuantileMethod, Spread
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
+REFIT_MS = 7 * 86_400_000
+"""How often the forecasts that are judged learn again."""
 
 
 class Deciding(StrEnum):
@@ -71,9 +73,11 @@ def backtest(  # noqa: PLR0917 - typer reads options from the parameters
         )
         if pinball:
             console.out.print(_losses(market, first, last))
-        ours = _ours(fleet, resources, decider, known)
+        ours = _ours(fleet, resources, decider)
         weeks = _run(market, fleet, {decider.value: ours, **_rules(fleet)}, first, last)
         console.out.print(report.week_table(weeks, decider.value))
+        if (leads := report.lead_table(weeks, decider.value)) is not None:
+            console.out.print(leads)
         for line in report.summary(weeks, decider.value):
             console.out.print(line, markup=False, soft_wrap=True)
         if plot is not None:
@@ -103,12 +107,10 @@ def _run(
     return weeks
 
 
-def _ours(fleet: Fleet, resources: tuple[Resource, ...], decider: Deciding, known: KnownWhen) -> engine.NewDecider:
+def _ours(fleet: Fleet, resources: tuple[Resource, ...], decider: Deciding) -> engine.NewDecider:
     match decider:
         case Deciding.PLAN:
-            # Each earned more than the other in its case, on 31 weeks of HB_HUBAVG from 2024-02 to 2025-08.
-            method = _combination(MEDIAN) if known is KnownWhen.AFTER else _boosting(MEDIAN)
-            return lambda: Planner(fleet, method)
+            return lambda: Planner(fleet)
         case Deciding.LIVE:
             # OR-tools takes a second to import, which every other command would wait for.
             from hcp.backtest.live import LivePath  # noqa: PLC0415
@@ -133,7 +135,7 @@ def _losses(market: Market, first: datetime, last: datetime) -> Table:
         methods["day-ahead"] = Spread(point_forecast.day_ahead)
         methods["day-ahead and deviation"] = Spread(point_forecast.blend)
     methods["gradient boosting"] = _boosting(LEVELS)
-    methods["boosting and persistence"] = _combination(LEVELS)
+    methods["boosting and persistence"] = Combination((_boosting(LEVELS), Spread(point_forecast.persistence)))
     horizon = Horizon(market.interval_ms, max(HORIZON_MS // market.interval_ms, 1))
     starts = range(_ms(first), _ms(last), REFIT_MS)
     scored = forecast_backtest.scores(
@@ -142,10 +144,6 @@ def _losses(market: Market, first: datetime, last: datetime) -> Table:
     with _bar() as bar:
         *_, found = bar.track(scored, total=len(starts), description="forecasts")
     return report.loss_table(found, market.interval_ms)
-
-
-def _combination(levels: tuple[float, ...]) -> QuantileMethod:
-    return Combination((_boosting(levels), Spread(point_forecast.persistence, levels)))
 
 
 def _boosting(levels: tuple[float, ...]) -> QuantileMethod:

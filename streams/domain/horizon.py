@@ -1,22 +1,23 @@
 """What is known and expected of the hours ahead, interval by interval: the cost of power and the grid's calls."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from schemas.events import HorizonInterval
 from streams.domain.dispatch import Due
+from streams.domain.forecast.point import towards_auction
 from streams.domain.market_state import FacilityInputs, MarketState
 from streams.domain.power_cost import power_cost
 
 
 @dataclass(frozen=True, slots=True)
 class HorizonPolicy:
-    """How far is planned, and how long a departure of the real-time price from the day-ahead price lasts."""
+    """How far is planned."""
 
     span: timedelta = timedelta(hours=4)
-    memory: timedelta = timedelta(hours=1)
 
     def intervals(self, interval_s: int) -> int:
         """Number of intervals in the span; at least one."""
@@ -28,7 +29,7 @@ def horizon(state: MarketState, inputs: FacilityInputs, due: Due, policy: Horizo
     count = policy.intervals(due.interval_s)
     starts = [due.interval_start + timedelta(seconds=n * due.interval_s) for n in range(count)]
     entries = []
-    for start, (price, source) in zip(starts, _prices(state, inputs, starts, policy), strict=True):
+    for start, (price, source) in zip(starts, _prices(state, inputs, starts), strict=True):
         begins = max(start, due.as_of)
         ends = max(start + timedelta(seconds=due.interval_s), begins)
         call = state.active_call(due.facility_id, begins, ends, known_at=due.as_of)
@@ -43,16 +44,13 @@ def horizon(state: MarketState, inputs: FacilityInputs, due: Due, policy: Horizo
     return tuple(entries)
 
 
-def _prices(
-    state: MarketState, inputs: FacilityInputs, starts: list[datetime], policy: HorizonPolicy
-) -> Iterator[tuple[float, str]]:
-    now, point = inputs.price.price_usd_mwh, inputs.facility.settlement_point
-    yield now, "REAL_TIME"
-    today = state.day_ahead(point, starts[0], at=inputs.at)
-    for start in starts[1:]:
-        ahead = state.day_ahead(point, start, at=inputs.at)
-        if ahead is None or today is None:
-            yield now, "FORECAST"
-        else:
-            left = math.exp(-(start - starts[0]) / policy.memory)
-            yield ahead.price_usd_mwh + (now - today.price_usd_mwh) * left, "DAY_AHEAD"
+def _prices(state: MarketState, inputs: FacilityInputs, starts: list[datetime]) -> list[tuple[float, str]]:
+    """LMP and source of each interval: the newest price, then from there towards that of the day-ahead auction."""
+    auction = [state.day_ahead(inputs.facility.settlement_point, start, at=inputs.at) for start in starts]
+    then = np.array([math.nan if price is None else price.price_usd_mwh for price in auction])
+    elapsed_ms = np.array([(start - starts[0]) // timedelta(milliseconds=1) for start in starts], np.int64)
+    newest = np.full(len(starts), inputs.price.price_usd_mwh)
+    expected = towards_auction(newest, np.full(len(starts), then[0]), then, elapsed_ms)
+    source = np.where(np.isnan(then) | np.isnan(then[0]), "FORECAST", "DAY_AHEAD")
+    later = zip(expected[1:].tolist(), source[1:].tolist(), strict=True)
+    return [(inputs.price.price_usd_mwh, "REAL_TIME"), *later]

@@ -38,14 +38,18 @@ def day_ahead(history: PriceHistory, asked_ms: Times, delivery_ms: Times) -> Flo
 
 
 def blend(history: PriceHistory, asked_ms: Times, delivery_ms: Times) -> Floats:
-    """The day-ahead price plus what real time deviates from it now, halved every `HALF_LIFE_MS` since that price.
-
-    An AR(1) of the deviation in continuous time. A market without day-ahead prices keeps the newest price.
-    """
+    """From the newest price towards that of the day-ahead auction; a market without one keeps the newest price."""
     known = history.real_time.at(delivery_ms, asked_ms)
     newest = history.real_time.newest(asked_ms)
     newest_ms = history.real_time.newest_start(asked_ms)
     now, then = history.day_ahead.at(newest_ms, asked_ms), history.day_ahead.at(delivery_ms, asked_ms)
-    weight = 0.5 ** ((delivery_ms - newest_ms) / HALF_LIFE_MS)
-    blended = np.where(np.isnan(now) | np.isnan(then), newest, then + weight * (newest - now))
-    return np.where(np.isnan(known), blended, known)
+    return np.where(np.isnan(known), towards_auction(newest, now, then, delivery_ms - newest_ms), known)
+
+
+def towards_auction(newest: Floats, now: Floats, then: Floats, elapsed_ms: Times) -> Floats:
+    """The auction's price `then` plus what `newest` deviates from that of `now`, halved every `HALF_LIFE_MS`.
+
+    An AR(1) of the deviation in continuous time. The newest price where one of the auction is NaN.
+    """
+    weight = 0.5 ** (elapsed_ms / HALF_LIFE_MS)
+    return np.where(np.isnan(now) | np.isnan(then), newest, then + weight * (newest - now))

@@ -12,7 +12,6 @@ from streams.domain.forecast.history import Floats, PriceHistory, Times
 from streams.domain.forecast.point import PointForecast
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-MEDIAN = (0.5,)
 DAY_MS = 86_400_000
 SPREAD_DAYS = 28
 """Days of errors that a spread is taken from: four of each weekday."""

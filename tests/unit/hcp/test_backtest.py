@@ -14,16 +14,16 @@ from hcp.backtest.fleet import Fleet
 from hcp.backtest.live import LivePath
 from hcp.backtest.market import Known, Market, block_height
 from hcp.backtest.planner import Planner
-from hcp.backtest.report import is_above_rules, signs, total_share
-from streams.domain.forecast.point import persistence
-from streams.domain.forecast.quantile import Spread
+from hcp.backtest.report import best_rule, lead_table, lead_usd, signs, total_share
 from tests import streams_event
 from tests.backtest_case import DAY_MS, HISTORY_DAYS, HOUR_MS, MONDAY_MS, fleet, market, resources, wavy_prices
+
+RULE_USD = ((0, 91.0), (1, 90.0), (2, 95.0))
 
 
 def _everyone(machine: Fleet, recorded: Market, end_ms: int | None = None) -> Week:
     deciders: dict[str, NewDecider] = {
-        "plan": lambda: Planner(machine, Spread(persistence)),
+        "plan": lambda: Planner(machine),
         "live": lambda: LivePath(machine, resources()),
         "break-even": lambda: BreakEven(machine),
         "always on": lambda: AlwaysOn(machine),
@@ -128,12 +128,42 @@ def test_blocks_are_counted_from_the_halving() -> None:
 
 
 def test_report_names_spikes_and_negative_prices_and_who_was_better() -> None:
-    week = Week(0, {"ours": 90.0, "rule": 91.0, FORESIGHT: 100.0}, {}, np.array([-1.0, 800.0]))
-    assert (signs(week), is_above_rules(week, "ours"), total_share([week, week], "ours")) == (
-        "spike, negative",
-        False,
-        0.9,
-    )
+    week = Week(0, {"ours": 90.0, "rule": 91.0, "other": 80.0, FORESIGHT: 100.0}, {}, np.array([-1.0, 800.0]))
+    assert (signs(week), best_rule(week, "ours"), total_share([week, week], "ours")) == ("spike, negative", "rule", 0.9)
+    assert (lead_usd(week, "ours"), lead_usd(week, "rule")) == (1.0, 0.0)
+
+
+def test_report_lists_the_weeks_that_a_rule_won_by_its_lead() -> None:
+    won = [Week(day * DAY_MS, {"ours": 90.0, "rule": usd, FORESIGHT: 100.0}, {}, np.ones(1)) for day, usd in RULE_USD]
+    table = lead_table(won, "ours")
+    assert table is not None
+    cells = [list(column.cells) for column in table.columns]
+    assert cells == [
+        ["1970-01-03", "1970-01-01"],
+        ["rule", "rule"],
+        ["95.00%", "91.00%"],
+        ["90.00%", "90.00%"],
+        ["5.00", "1.00"],
+        ["5.000%", "1.000%"],
+    ]
+    assert lead_table(won[1:2], "ours") is None
+
+
+@pytest.mark.parametrize(("hours", "runs"), [pytest.param(1, True, id="spike"), pytest.param(8, False, id="plateau")])
+def test_plan_stops_for_a_high_price_only_where_high_prices_last(hours: int, runs: bool) -> None:
+    # 300 USD/MWh, far over the break-even of 118, for the last hour known; 30 before it. By the record such a price
+    # was there for one hour, or for eight.
+    machine, clock = fleet(cap_mw=0.7), np.arange(HISTORY_DAYS * 24)
+    prices = np.where((len(clock) - 1 - clock) % 20 < hours, 300.0, 30.0)
+    prices[-hours:] = [30.0] * (hours - 1) + [300.0]
+    known = market(prices).known(MONDAY_MS)
+    assert any(BreakEven(machine).decide(known, machine.full)) is False
+    assert any(Planner(machine).decide(known, machine.full)) is runs
+
+
+def test_plan_needs_prices_to_learn_from() -> None:
+    with pytest.raises(BacktestError, match="choose a later --from"):
+        Planner(fleet()).decide(market([30.0]).known(MONDAY_MS), 0)
 
 
 class _Peek:

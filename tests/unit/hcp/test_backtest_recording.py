@@ -14,8 +14,6 @@ from hcp.backtest.fleet import Fleet
 from hcp.backtest.planner import Planner
 from hcp.backtest.recording import Files, KnownWhen, read
 from hcp.commands.backtest import _facility
-from streams.domain.forecast.point import blend
-from streams.domain.forecast.quantile import MEDIAN, Spread
 
 DATA = Path(os.environ.get("HCP_TEST_DATA") or Path(__file__).parents[4] / "shared" / "data")
 START = datetime(2025, 6, 2, tzinfo=UTC)
@@ -102,7 +100,7 @@ def test_recorded_weeks_are_planned_below_perfect_foresight(point: str, start: d
     facility, resources = _facility(point, 2000)
     fleet = Fleet(facility, resources, market.interval_ms)
     deciders: dict[str, NewDecider] = {
-        "plan": lambda: Planner(fleet, Spread(blend, MEDIAN)),
+        "plan": lambda: Planner(fleet),
         "always": lambda: AlwaysOn(fleet),
     }
     week = run_week(market, fleet, deciders, int(start.timestamp() * 1000))

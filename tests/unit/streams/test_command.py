@@ -1,6 +1,5 @@
 """What a decision changes on the devices and for the workloads."""
 
-import math
 from datetime import UTC, datetime
 
 import pytest
@@ -87,10 +86,10 @@ def test_snapshot_prices_the_hours_ahead() -> None:
     taken = snapshot(state, book())
     assert len(taken.horizon) == 48
     costs = [entry.power_cost_usd_mwh for entry in taken.horizon]
-    # Real time is 30 now, 20 under the day-ahead price of the hour; the difference fades by 1/e an hour; 10 of adder.
+    # Real time is 30 now, 20 under the day-ahead price of the hour; the difference is halved every hour; 10 of adder.
     assert costs[0] == taken.power_cost_usd_mwh == 40.0
-    assert costs[1] == pytest.approx(60.0 - 20.0 * math.exp(-1 / 12))
-    assert costs[12] == pytest.approx(80.0 - 20.0 * math.exp(-1))
+    assert costs[1] == pytest.approx(60.0 - 20.0 * 0.5 ** (1 / 12))
+    assert costs[12] == pytest.approx(80.0 - 20.0 * 0.5)
     assert {entry.source for entry in taken.horizon[:24]} == {"REAL_TIME", "DAY_AHEAD"}
     # No market has said anything of the third hour yet.
     assert (taken.horizon[24].source, costs[24]) == ("FORECAST", 40.0)
