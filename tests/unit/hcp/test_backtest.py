@@ -149,14 +149,21 @@ def test_report_lists_the_weeks_that_a_rule_won_by_its_lead() -> None:
     assert lead_table(won[1:2], "ours") is None
 
 
-@pytest.mark.parametrize(("hours", "runs"), [pytest.param(1, True, id="spike"), pytest.param(8, False, id="plateau")])
-def test_plan_stops_for_a_high_price_only_where_high_prices_last(hours: int, runs: bool) -> None:
-    # 300 USD/MWh, far over the break-even of 118, for the last hour known; 30 before it. By the record such a price
-    # was there for one hour, or for eight.
+@pytest.mark.parametrize(
+    ("hours", "delay_ms", "runs"),
+    [
+        pytest.param(1, HOUR_MS, True, id="spike that is over"),
+        pytest.param(8, HOUR_MS, False, id="plateau"),
+        pytest.param(1, 0, False, id="spike that begins"),
+    ],
+)
+def test_plan_stops_for_a_high_price_only_where_it_lasts(hours: int, delay_ms: int, runs: bool) -> None:
+    # 600 USD/MWh, far over the break-even of 118, in the last hour known; 30 before it. By the record such a price
+    # was there for one hour, or for eight. Where it is known as its hour begins, that hour is the one to decide.
     machine, clock = fleet(cap_mw=0.7), np.arange(HISTORY_DAYS * 24)
-    prices = np.where((len(clock) - 1 - clock) % 20 < hours, 300.0, 30.0)
-    prices[-hours:] = [30.0] * (hours - 1) + [300.0]
-    known = market(prices).known(MONDAY_MS)
+    prices = np.where((len(clock) - 1 - clock) % 20 < hours, 600.0, 30.0)
+    prices[-hours:] = [30.0] * (hours - 1) + [600.0]
+    known = market(prices, delay_ms=delay_ms).known(MONDAY_MS - HOUR_MS + delay_ms)
     assert any(BreakEven(machine).decide(known, machine.full)) is False
     assert any(Planner(machine).decide(known, machine.full)) is runs
 
