@@ -32,6 +32,9 @@ class Exact:
 
 def exact(problem: PlanProblem) -> Exact | None:
     """Returns the best plan of a small problem; None for a large one, or where the nodes did not give any."""
+    # The modes alone may be too many: then the program need not be made.
+    if sum(len(group.modes) - 1 for group in problem.asic_groups) * problem.intervals > MAX_COLUMNS:
+        return None
     made = program(problem)
     if made.sheet.n_columns > MAX_COLUMNS:
         return None
