@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import typer
 
@@ -11,12 +12,19 @@ from hcp import console, settings
 from schemas import metric
 from schemas.catalog import Topic
 from schemas.registry import Registry
-from simulators.bridge import api_key, http_endpoint
+from simulators.bridge import api_key, http_endpoint, source_list
+from simulators.bridge import miners as miner_source
 from simulators.bridge.delivery import Delivery
 from simulators.bridge.http_endpoint import EndpointConfig, HttpEndpoint
 from simulators.bridge.intake import INPUT_TOPICS, Intake
+from simulators.bridge.poll import Poller, PollPolicy
 
 Source = Callable[[Intake, asyncio.Event], Awaitable[None]]
+
+_INTERVAL: float = typer.Option(10.0, "--interval", min=0.1, help="How often each is asked, s.")
+_TIMEOUT: float = typer.Option(5.0, "--timeout", min=0.01, help="How long an answer is waited for, s.")
+_BACK_OFF: float = typer.Option(300.0, "--back-off", min=0, help="How long one that fails is left alone at most, s.")
+_AT_ONCE: int = typer.Option(64, "--at-once", min=1, help="How many are asked at the same time.")
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -48,6 +56,29 @@ def http() -> None:
         await server.serve(stop)
 
     _run(config, http_endpoint.WORKER, INPUT_TOPICS, serve, timeout_s=config.bridge_delivery_s)
+
+
+@app.command()
+def miners(
+    file: Path = typer.Argument(help="CSV of miners, with the columns named below."),  # noqa: B008
+    interval_s: float = _INTERVAL,
+    timeout_s: float = _TIMEOUT,
+    back_off_s: float = _BACK_OFF,
+    at_once: int = _AT_ONCE,
+) -> None:
+    """Ask miners over the cgminer API (port 4028) and put their readings on telemetry.asic.
+
+    FILE has the columns host, port, device_id, facility_id, resource_group_id, and joule_per_th, by which power is
+    estimated where a firmware does not say it. Read are Antminers (stock, LuxOS, Braiins), Whatsminers, Sealminers.
+    """
+    found = source_list.miners(file)
+    policy = PollPolicy(interval_s, timeout_s, back_off_s, at_once)
+
+    async def serve(intake: Intake, stop: asyncio.Event) -> None:
+        console.say(f"{intake.worker}: asks {len(found)} miners every {interval_s:g} s")
+        await Poller(intake, policy).run([miner_source.source(miner) for miner in found], stop)
+
+    _run(settings.load(), miner_source.WORKER, (miner_source.ASIC,), serve)
 
 
 def _run(
