@@ -49,6 +49,7 @@ class _Commands(LazyGroup):
         "simulate": "hcp.commands.simulate:simulate",
         "produce": "hcp.commands.event:produce",
         "replay": "hcp.commands.replay:replay",
+        "bridge": "hcp.commands.bridge:app",
         "tail": "hcp.commands.event:tail",
         "dead": "hcp.commands.dead:app",
         "worker": "hcp.commands.worker:worker",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from hcp.event_line import EncodedEvent, EventLines, RefusedLine
 from hcp.history_file import opened
 from hcp.history_mapping import BadCellError, HistoryMapping
+from schemas.event_line import EncodedEvent, EventLines, RefusedLine
 from simulators.timeline import to_ms
 
 _TOGETHER = 500

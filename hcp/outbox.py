@@ -5,8 +5,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from hcp.event_line import EncodedEvent
 from schemas.catalog import Topic
+from schemas.event_line import EncodedEvent
 
 FLUSH_S = 30.0
 """How long a broker that does not answer is waited for."""

@@ -88,6 +88,19 @@ class Settings(BaseSettings):
         "", description="Faults that `hcp simulate` puts into the telemetry, as its --faults: late=0.01,corrupt=0.001 …"
     )
 
+    bridge_host: str = Field("127.0.0.1", description="Address that `hcp bridge http` takes events on.")
+    bridge_port: int = Field(8480, ge=0, le=65535, description="Its port; 0 takes a free one.")
+    bridge_api_keys: SecretStr = Field(
+        SecretStr(""), description="Its keys, blank separated: NAME:SHA256:TOPIC,TOPIC as `hcp bridge key` prints them."
+    )
+    bridge_body_bytes: int = Field(1_000_000, gt=0, description="Largest body of a request, bytes.")
+    bridge_delivery_s: float = Field(
+        10.0, gt=0.01, description="How long a request waits for Kafka before it is told to come again, s."
+    )
+    bridge_queue_events: int = Field(
+        10_000, gt=0, description="Events of a bridge that may wait for Kafka; more are told to come again."
+    )
+
     @property
     def parts(self) -> Path:
         """Where downloaded parts are kept."""

@@ -131,7 +131,7 @@ def from_json(event_class: type[E], line: str | bytes) -> E:
     """
     try:
         raw = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidEventError("", f"not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise InvalidEventError("", f"expected a JSON object, got {type(raw).__name__}")

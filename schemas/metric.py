@@ -45,6 +45,16 @@ DEPENDENCY_UP = Gauge(
     "hcp_dependency_up", "1 while the dependency answers, 0 while the worker waits.", ["worker", "dependency"]
 )
 REFUSED = Counter("hcp_refused_steps", "Illegal steps that were refused and audited.", ["worker"])
+BRIDGE_REFUSED = Counter(
+    "hcp_bridge_refused",
+    "Events from outside that a bridge refused: not JSON, not the schema, or against a rule.",
+    ["worker", "topic"],
+)
+BRIDGE_POLLS = Counter(
+    "hcp_bridge_polls",
+    "Times that a bridge asked a device or endpoint, by what came of it: ok, unreachable, unreadable, undelivered.",
+    ["worker", "outcome"],
+)
 SIMULATED_SPEED = Gauge("hcp_simulated_speed_ratio", "Event time over wall time of the simulator.")
 INJECTED_FAULTS = Counter("hcp_injected_faults", "Faults that the simulator put into its events.", ["topic", "kind"])
 LOAD_MW = Gauge("hcp_load_megawatts", "Decided load by use at the meter.", ["facility", "use"])

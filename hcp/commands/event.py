@@ -11,11 +11,11 @@ import typer
 from confluent_kafka import KafkaException
 
 from hcp import console, event_log, settings
-from hcp.event_line import EncodedEvent, EventLines, RefusedLine
 from hcp.event_log import EventLog
 from hcp.outbox import FLUSH_S, Outbox, ProduceError
 from schemas.catalog import Topic, topic
 from schemas.codec import Codec
+from schemas.event_line import EncodedEvent, EventLines, RefusedLine
 from schemas.registry import Registry
 
 

@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from hcp import console, settings
-from hcp.event_line import EventLines
 from hcp.history import Due, History
 from hcp.history_file import files
 from hcp.history_mapping import HistoryError, HistoryMapping, TimeForm
 from hcp.outbox import Outbox
 from schemas.catalog import Topic, topic
+from schemas.event_line import EventLines
 from schemas.registry import Registry
 from simulators.clock import Clock, Pace, SystemWall
 from simulators.timeline import to_datetime

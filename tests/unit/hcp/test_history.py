@@ -12,12 +12,12 @@ import fastavro
 import polars as pl
 import pytest
 
-from hcp.event_line import EventLines
 from hcp.history import History
 from hcp.history_file import files
 from hcp.history_mapping import BadCellError, HistoryError, HistoryMapping, TimeForm
 from schemas.catalog import Topic, topic
 from schemas.codec import Codec
+from schemas.event_line import EventLines
 from schemas.registry import Registry
 
 PRICES = topic("grid.prices")

@@ -1,4 +1,4 @@
-"""Lines of JSON to checked, encoded events: what `hcp produce` puts on a topic, and what it refuses and why."""
+"""Lines of JSON to checked, encoded events: what `hcp produce` and the bridges put on a topic, and what they refuse."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,10 +27,11 @@ class EncodedEvent:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """A line that may not go, and why; the reason starts with the offending field where one is to blame."""
+    """A line that may not go, and why; the reason starts with the offending `field` where one is to blame."""
 
     line: int
     reason: str
+    field: str = ""
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.reason}"
@@ -63,14 +64,14 @@ class EventLines:
         refused = {events[reject.row].line: reject.reason for reject in rejects}
         for verdict in verdicts:
             reason = refused.get(verdict.line)
-            yield verdict if reason is None else RefusedLine(verdict.line, reason)
+            yield verdict if reason is None else RefusedLine(verdict.line, reason, reason.partition(":")[0])
 
     def _encoded(self, number: int, line: str) -> EncodedEvent | RefusedLine:
         try:
             event = from_json(self._topic.event_class, self._identified(line))
             value = self._codec.encode(self._topic, event)
         except InvalidEventError as error:
-            return RefusedLine(number, str(error))
+            return RefusedLine(number, str(error), error.field)
         return EncodedEvent(number, str(getattr(event, self._topic.key_field)).encode(), value)
 
     def _identified(self, line: str) -> str:
@@ -79,7 +80,7 @@ class EventLines:
             return line
         try:
             raw = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return line
         if not isinstance(raw, dict) or "event_id" in raw:
             return line

@@ -1,0 +1,228 @@
+"""`hcp bridge` on a real broker and registry: what real senders and devices say becomes events, once."""
+
+import json
+import re
+import signal
+import socketserver
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulators.bridge import api_key
+from tests import miner_answers
+from tests.agents_world import World
+from tests.hcp_command import running_hcp
+from tests.miner_answers import wire
+
+pytestmark = pytest.mark.integration
+
+
+def price(usd: float, minute: int = 0) -> dict[str, Any]:
+    """An event of grid.prices, without an id."""
+    at = f"2026-01-01T12:{minute:02d}:00Z"
+    return {
+        "settlement_point": "HB_WEST",
+        "market": "REAL_TIME",
+        "observed_at": at,
+        "interval_start": at,
+        "interval_s": 300,
+        "price_usd_mwh": usd,
+    }
+
+
+def lines(*events: dict[str, Any]) -> bytes:
+    """Lines of JSON."""
+    return "\n".join(json.dumps(event) for event in events).encode()
+
+
+def port(process: subprocess.Popen[str], start: str) -> int:
+    """Waits for the line of talk that says where the bridge answers, and returns its port."""
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith(start):
+            return int(re.findall(r"127\.0\.0\.1:(\d+)", line)[0])
+    pytest.fail("".join(said))
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A client of the HTTP bridge; the answer is its status and JSON."""
+
+    port: int
+    key: str
+
+    def post(self, topic: str, body: bytes, **headers: str) -> tuple[int, Any]:
+        """Sends a body to a topic."""
+        sent = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/x-ndjson", **headers}
+        return self._answer(f"/v1/topics/{topic}", body, sent)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """Reads a page."""
+        return self._answer(path, None, {})
+
+    def _answer(self, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, Any]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET" if body is None else "POST", path, body, headers)
+            answer = connection.getresponse()
+            assert answer.status not in {429, 503} or answer.getheader("Retry-After") or path == "/health"
+            return answer.status, json.load(answer)
+        finally:
+            connection.close()
+
+
+def test_http_answers_when_kafka_has_the_events_and_names_what_it_refuses(world: World) -> None:
+    key, entry = api_key.make("site-a", "grid.prices")
+    world.environment |= {
+        "HCP_BRIDGE_API_KEYS": entry,
+        "HCP_BRIDGE_PORT": "0",
+        "HCP_BRIDGE_DELIVERY_S": "1",
+        "HCP_BRIDGE_BODY_BYTES": "20000",
+        "HCP_BRIDGE_QUEUE_EVENTS": "5",
+    }
+    with running_hcp(world, "bridge", "http") as process:
+        sender = Sender(port(process, "bridge-http: http://"), key)
+        both = lines(price(20), price(-3.5, 5))
+        assert sender.post("grid.prices", both) == (200, {"delivered": 2})
+        pretty = json.dumps(price(30, 10), indent=1).encode()
+        assert sender.post("grid.prices", pretty, **{"Content-Type": "application/json"}) == (200, {"delivered": 1})
+
+        refused = lines(price(1), {**price(2), "interval_s": 0}, {"price_usd_mwh": "dear"}) + b"\nnonsense"
+        status, answer = sender.post("grid.prices", refused)
+        assert (status, [(bad["line"], bad["field"]) for bad in answer["errors"]]) == (
+            422,
+            [(2, "interval_s"), (3, "price_usd_mwh"), (4, "")],
+        )
+        assert answer["errors"][0]["rule"] == "must be more than zero, got 0"
+        assert sender.post("grid.prices", b"[" * 10_000)[0] == 422
+        assert sender.post("grid.prices", b"\xff")[0] == 422
+        assert sender.post("grid.prices", lines(*[price(1)] * 6))[0] == 413
+        assert sender.post("grid.prices", b" " * 30_000)[0] == 413
+        assert sender.post("market.ticks", both)[0] == 403
+        assert sender.post("audit.events", both)[0] == 404
+        assert sender.post("grid.prices", both, Authorization="Bearer other")[0] == 401
+        assert [event.price_usd_mwh for event in world.events("grid.prices")] == [20.0, -3.5, 30.0]
+
+        world.stack.kill("kafka")
+        try:
+            late = lines(price(40, 15))
+            assert sender.post("grid.prices", late)[0] == 503
+            assert sender.get("/health") == (503, {"kafka": False})
+        finally:
+            world.stack.up(only=["kafka", "registry"])
+        world.wait(lambda: sender.post("grid.prices", late), lambda found: found == (200, {"delivered": 1}))
+        assert sender.post("grid.prices", late) == (200, {"delivered": 1})
+        assert sender.get("/health") == (200, {"kafka": True})
+        events = world.events("grid.prices")
+        # Sent again after a 503 it is there once; sent again after a 200 it is the same event, by its id.
+        assert [event.price_usd_mwh for event in events] == [20.0, -3.5, 30.0, 40.0, 40.0]
+        assert events[3].event_id == events[4].event_id
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
+class FakeSite:
+    """Devices that speak their protocols on this machine; each has a port of its own."""
+
+    def __init__(self) -> None:
+        self._servers: list[socketserver.BaseServer] = []
+
+    def miner(self, answer: Callable[[str], bytes]) -> int:
+        """A miner that answers a command with those bytes and hangs up; returns its port."""
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                self.request.sendall(answer(json.loads(self.request.recv(4096))["command"]))
+
+        return self._start(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
+
+    def silent(self) -> int:
+        """A device that takes the connection and says nothing; returns its port."""
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                self.request.recv(4096)
+                self.request.recv(4096)
+
+        return self._start(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
+
+    def close(self) -> None:
+        """Ends all devices."""
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+    def _start(self, server: socketserver.ThreadingTCPServer) -> int:
+        server.daemon_threads = True
+        server.block_on_close = False
+        self._servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        found: int = server.server_address[1]
+        return found
+
+
+@pytest.fixture
+def site() -> Iterator[FakeSite]:
+    """Devices of one test."""
+    found = FakeSite()
+    yield found
+    found.close()
+
+
+def test_miners_are_read_beside_others_that_are_silent_gone_or_mad(
+    world: World, site: FakeSite, tmp_path: Path
+) -> None:
+    ports = {
+        "stock": site.miner(lambda command: wire(miner_answers.STOCK, command)),
+        "luxos": site.miner(lambda command: wire(miner_answers.LUXOS, command)),
+        "whats": site.miner(lambda command: wire(miner_answers.WHATSMINER, command)),
+        "no-power": site.miner(lambda command: wire(miner_answers.STOCK, command)),
+        "mad": site.miner(lambda _command: b"<html>\xff\0"),
+        "silent": site.silent(),
+        "gone": 1,
+    }
+    file = tmp_path / "miners.csv"
+    rows = [f"127.0.0.1,{p},{name},Texas-1,g,{'29.5' if name == 'stock' else ''}" for name, p in ports.items()]
+    file.write_text("\n".join(["host,port,device_id,facility_id,resource_group_id,joule_per_th", *rows]))
+    options = ("--interval", "0.2", "--timeout", "1", "--back-off", "60", "--at-once", "3")
+    with running_hcp(world, "bridge", "miners", str(file), *options) as process:
+        metrics = port(process, "bridge-miners: metrics")
+        events = world.wait(
+            lambda: world.events("telemetry.asic"),
+            lambda found: (
+                min(Counter(event.device_id for event in found)[name] for name in ("stock", "luxos", "whats")) > 2
+            ),
+        )
+        letters = world.wait(lambda: world.dead_letters("telemetry.asic"), lambda found: len(found) > 1)
+        page = world.wait(lambda: metrics_page(metrics), lambda text: 'outcome="unreachable"' in text)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    newest = {event.device_id: event for event in events}
+    # 110.56689 TH/s x 29.5 J/TH = 3261.7 W
+    assert newest["stock"].power_w == pytest.approx(3261.723, abs=0.001)
+    assert (newest["luxos"].power_w, newest["luxos"].power_mode) == (1051.0, "ECO")
+    assert newest["whats"].hashrate_ths == pytest.approx(67.43935249)
+    assert set(newest) == {"stock", "luxos", "whats"}
+    reasons = {bytes(value or b""): header["__connect.errors.exception.message"] for value, header in letters}
+    assert b"not JSON" in (reasons[b"<html>\xff\0"] or b"")
+    assert any(b"does not say its power" in (reason or b"") for reason in reasons.values())
+    assert 'hcp_dependency_up{dependency="kafka",worker="bridge-miners"} 1.0' in page
+
+
+def metrics_page(metrics_port: int) -> str:
+    """The page of a worker's metrics."""
+    connection = HTTPConnection("127.0.0.1", metrics_port, timeout=60)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
