@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,11 @@ def test_http_answers_when_kafka_has_the_events_and_names_what_it_refuses(world:
         assert process.wait(60) == 0
 
 
+class _Devices(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+
+
 class FakeSite:
     """Devices that speak their protocols on this machine; each has a port of its own."""
 
@@ -143,7 +149,21 @@ class FakeSite:
             def handle(self) -> None:
                 self.request.sendall(answer(json.loads(self.request.recv(4096))["command"]))
 
-        return self._start(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
+        return self._start(_Devices(("127.0.0.1", 0), Handler))
+
+    def page(self, text: str) -> int:
+        """An exporter whose page that is; returns its port."""
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_args: object) -> None:
+                """Says nothing."""
+
+        return self._start(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
 
     def silent(self) -> int:
         """A device that takes the connection and says nothing; returns its port."""
@@ -153,7 +173,7 @@ class FakeSite:
                 self.request.recv(4096)
                 self.request.recv(4096)
 
-        return self._start(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
+        return self._start(_Devices(("127.0.0.1", 0), Handler))
 
     def close(self) -> None:
         """Ends all devices."""
@@ -161,9 +181,7 @@ class FakeSite:
             server.shutdown()
             server.server_close()
 
-    def _start(self, server: socketserver.ThreadingTCPServer) -> int:
-        server.daemon_threads = True
-        server.block_on_close = False
+    def _start(self, server: socketserver.TCPServer) -> int:
         self._servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         found: int = server.server_address[1]
@@ -226,3 +244,36 @@ def metrics_page(metrics_port: int) -> str:
         return connection.getresponse().read().decode()
     finally:
         connection.close()
+
+
+def test_gpus_are_read_from_their_exporters_and_one_that_lacks_a_figure_costs_itself_only(
+    world: World, site: FakeSite, tmp_path: Path
+) -> None:
+    labels = 'gpu="{n}",UUID="GPU-{n}",Hostname="node-1",pod="{pod}"'
+    first = labels.format(n=1, pod="train-7")
+    second = labels.format(n=2, pod="")
+    page = "".join(
+        f"DCGM_FI_DEV_{name}{{{first}}} {value}\nDCGM_FI_DEV_{name}{{{second}}} {value}\n"
+        for name, value in {"GPU_UTIL": 98, "GPU_TEMP": 61, "FB_USED": 20480, "XID_ERRORS": 0}.items()
+    )
+    page += f"DCGM_FI_DEV_POWER_USAGE{{{first}}} 655.4\n"
+    file = tmp_path / "exporters.csv"
+    urls = [f"http://127.0.0.1:{port}/metrics" for port in (site.page(page), site.page("<html>"), 1)]
+    file.write_text("\n".join(["url,facility_id,resource_group_id", *(f"{url},Texas-1,h100" for url in urls)]))
+    options = ("--interval", "0.2", "--timeout", "5", "--back-off", "60", "--workload-label", "pod")
+    with running_hcp(world, "bridge", "dcgm", str(file), *options) as process:
+        events = world.wait(lambda: world.events("telemetry.gpu"), lambda found: len(found) > 2)
+        world.wait(lambda: world.dead_letters("telemetry.gpu"), lambda found: len(found) > 1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    letters = world.dead_letters("telemetry.gpu")
+    assert {(event.device_id, event.workload_id, event.power_w, event.memory_used_gib) for event in events} == {
+        ("GPU-1", "train-7", 655.4, 20.0)
+    }
+    # Asked over and over, each failure is set aside once.
+    reasons = {
+        bytes(value or b""): bytes(header["__connect.errors.exception.message"] or b"") for value, header in letters
+    }
+    assert len(letters) == 2
+    assert reasons[page.encode()].startswith(b"GPU-2: Object missing required field `power_w`")
+    assert b"not a page of metrics" in reasons[b"<html>"]
