@@ -105,6 +105,28 @@ def dcgm(  # noqa: PLR0917 - typer reads options from the parameters
     _run(settings.load(), gpu_source.WORKER, (gpu_source.GPU,), serve)
 
 
+@app.command()
+def mqtt() -> None:
+    """Take events from the MQTT broker HCP_BRIDGE_MQTT_URL: topics hcp/TOPIC/KEY, one JSON object a message.
+
+    A message is acknowledged when Kafka has its event; what is refused goes to dead.TOPIC. The broker keeps messages of
+    QoS 1 while the bridge is away, for the client id hcp-bridge-INSTANCE (HCP_INSTANCE). Needs the extra `mqtt`.
+    """
+    # Read with the command that needs it: its client is an extra.
+    from simulators.bridge import mqtt as mqtt_source  # noqa: PLC0415
+
+    config = settings.load()
+    if config.bridge_mqtt_url is None:
+        raise settings.SettingsError("HCP_BRIDGE_MQTT_URL is not set: mqtt://USER:PASSWORD@HOST:PORT")
+    broker = mqtt_source.Broker.parse(config.bridge_mqtt_url.get_secret_value())
+
+    async def serve(intake: Intake, stop: asyncio.Event) -> None:
+        console.say(f"{intake.worker}: {mqtt_source.PREFIX}/+/# of {broker.host}:{broker.port}")
+        await mqtt_source.MqttBridge(broker, f"hcp-bridge-{config.instance}", intake).run(stop)
+
+    _run(config, mqtt_source.WORKER, INPUT_TOPICS, serve)
+
+
 def _run(
     config: settings.Settings, worker: str, topics: Sequence[Topic], source: Source, *, timeout_s: float = 0
 ) -> None:

@@ -3,8 +3,10 @@
 import json
 import re
 import signal
+import socket
 import socketserver
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
 from simulators.bridge import api_key
 from tests import miner_answers
@@ -277,3 +281,62 @@ def test_gpus_are_read_from_their_exporters_and_one_that_lacks_a_figure_costs_it
     assert len(letters) == 2
     assert reasons[page.encode()].startswith(b"GPU-2: Object missing required field `power_w`")
     assert b"not a page of metrics" in reasons[b"<html>"]
+
+
+@pytest.fixture
+def mqtt_broker(tmp_path: Path) -> Iterator[int]:
+    """A broker that lets everybody in; its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    config = tmp_path / "amqtt.yaml"
+    listener = {"type": "tcp", "bind": f"127.0.0.1:{found}"}
+    plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+    # JSON is YAML too.
+    config.write_text(json.dumps({"listeners": {"default": listener}, "plugins": plugins}))
+    with (
+        (tmp_path / "amqtt.log").open("wb") as log,
+        subprocess.Popen([Path(sys.executable).with_name("amqtt"), "-c", config], stdout=log, stderr=log) as process,
+    ):
+        yield found
+        process.terminate()
+
+
+def published(port: int, *messages: tuple[str, bytes]) -> None:
+    """Publishes messages with QoS 1 and waits until the broker has them."""
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        for name, payload in messages:
+            client.publish(name, payload, qos=1).wait_for_publish(60)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def test_mqtt_messages_are_events_and_bad_ones_are_set_aside_with_their_bytes(world: World, mqtt_broker: int) -> None:
+    world.environment["HCP_BRIDGE_MQTT_URL"] = f"mqtt://127.0.0.1:{mqtt_broker}"
+    name = "hcp/grid.prices/HB_WEST"
+    with running_hcp(world, "bridge", "mqtt") as process:
+        metrics = port(process, "bridge-mqtt: metrics")
+        up = 'hcp_dependency_up{dependency="mqtt",worker="bridge-mqtt"} 1.0'
+        world.wait(lambda: metrics_page(metrics), lambda page: up in page)
+        bad = [
+            (name, b"\xff"),
+            (name, b""),
+            ("hcp/grid.prices/HB_NORTH", lines(price(2))),
+            ("hcp/audit.events/x", b"{}"),
+        ]
+        published(mqtt_broker, *bad, (name, lines(price(20))), (name, lines({**price(1), "interval_s": 0})))
+        world.wait(lambda: world.dead_letters("grid.prices"), lambda found: len(found) == 4)
+        events = world.wait(lambda: world.events("grid.prices"), lambda found: len(found) > 0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert [event.price_usd_mwh for event in events] == [20.0]
+    reasons = {
+        value: header["__connect.errors.exception.message"] for value, header in world.dead_letters("grid.prices")
+    }
+    assert reasons[lines(price(2))] == b"settlement_point: must be 'HB_NORTH' as in the message's topic, got 'HB_WEST'"
+    assert (reasons[b"\xff"] or b"").startswith(b"not UTF-8")
+    assert len(reasons) == 4
