@@ -340,3 +340,36 @@ def test_mqtt_messages_are_events_and_bad_ones_are_set_aside_with_their_bytes(wo
     assert reasons[lines(price(2))] == b"settlement_point: must be 'HB_NORTH' as in the message's topic, got 'HB_WEST'"
     assert (reasons[b"\xff"] or b"").startswith(b"not UTF-8")
     assert len(reasons) == 4
+
+
+def test_an_mqtt_message_is_acknowledged_when_kafka_has_it_and_not_before(world: World) -> None:
+    kafka = world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"]
+    name, payload = b"hcp/grid.prices/HB_WEST", lines(price(20))
+    # PUBLISH of QoS 1 with the packet identifier 7 (MQTT 3.1.1, 3.3); the body is of 128 to 16,383 bytes.
+    body = len(name).to_bytes(2) + name + (7).to_bytes(2) + payload
+    assert 128 <= len(body) < 16_384
+    publish = bytes([0x32, len(body) % 128 | 128, len(body) // 128]) + body
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        world.environment["HCP_BRIDGE_MQTT_URL"] = f"mqtt://127.0.0.1:{server.getsockname()[1]}"
+
+        def connected() -> socket.socket:
+            client, _ = server.accept()
+            client.recv(4096)
+            client.sendall(bytes([0x20, 2, 0, 0]))
+            subscribe = client.recv(4096)
+            client.sendall(bytes([0x90, 3, *subscribe[2:4], 1]) + publish)
+            return client
+
+        world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"] = "127.0.0.1:1"
+        with running_hcp(world, "bridge", "mqtt") as process:
+            metrics = port(process, "bridge-mqtt: metrics")
+            with connected() as client:
+                taken = 'hcp_events_in_total{topic="grid.prices",worker="bridge-mqtt"} 1.0'
+                world.wait(lambda: metrics_page(metrics), lambda page: taken in page)
+                process.kill()
+                # All that it sent behind its SUBSCRIBE, to the end of the connection.
+                assert b"".join(iter(lambda: client.recv(4096), b"")) == b""
+        world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"] = kafka
+        with running_hcp(world, "bridge", "mqtt"), connected() as client:
+            assert client.recv(4096) == bytes([0x40, 2, 0, 7])
+    assert [event.price_usd_mwh for event in world.events("grid.prices")] == [20.0]
