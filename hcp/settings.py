@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     bridge_api_keys: SecretStr = Field(
         SecretStr(""), description="Its keys, blank separated: NAME:SHA256:TOPIC,TOPIC as `hcp bridge key` prints them."
     )
+    bridge_mqtt_url: SecretStr | None = Field(
+        None, description="Broker of `hcp bridge mqtt`: mqtt://USER:PASSWORD@HOST:PORT, or mqtts:// for TLS."
+    )
     bridge_body_bytes: int = Field(1_000_000, gt=0, description="Largest body of a request, bytes.")
     bridge_delivery_s: float = Field(
         10.0, gt=0.01, description="How long a request waits for Kafka before it is told to come again, s."

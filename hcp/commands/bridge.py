@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import typer
+from aiohttp import ClientSession
 
 from hcp import console, settings
 from schemas import metric
 from schemas.catalog import Topic
 from schemas.registry import Registry
 from simulators.bridge import api_key, http_endpoint, source_list
+from simulators.bridge import gpus as gpu_source
 from simulators.bridge import miners as miner_source
 from simulators.bridge.delivery import Delivery
 from simulators.bridge.http_endpoint import EndpointConfig, HttpEndpoint
@@ -79,6 +81,50 @@ def miners(
         await Poller(intake, policy).run([miner_source.source(miner) for miner in found], stop)
 
     _run(settings.load(), miner_source.WORKER, (miner_source.ASIC,), serve)
+
+
+@app.command()
+def dcgm(  # noqa: PLR0917 - typer reads options from the parameters
+    file: Path = typer.Argument(help="CSV of exporters: url, facility_id, resource_group_id."),  # noqa: B008
+    workload_label: str | None = typer.Option(None, help="Label whose value is the workload's id, e.g. pod."),
+    interval_s: float = _INTERVAL,
+    timeout_s: float = _TIMEOUT,
+    back_off_s: float = _BACK_OFF,
+    at_once: int = _AT_ONCE,
+) -> None:
+    """Ask dcgm-exporters for their pages and put a reading of each GPU on telemetry.gpu; its device_id is the UUID."""
+    found = source_list.exporters(file)
+    policy = PollPolicy(interval_s, timeout_s, back_off_s, at_once)
+
+    async def serve(intake: Intake, stop: asyncio.Event) -> None:
+        console.say(f"{intake.worker}: asks {len(found)} exporters every {interval_s:g} s")
+        async with ClientSession() as session:
+            sources = [gpu_source.source(exporter, session, workload_label) for exporter in found]
+            await Poller(intake, policy).run(sources, stop)
+
+    _run(settings.load(), gpu_source.WORKER, (gpu_source.GPU,), serve)
+
+
+@app.command()
+def mqtt() -> None:
+    """Take events from the MQTT broker HCP_BRIDGE_MQTT_URL: topics hcp/TOPIC/KEY, one JSON object a message.
+
+    A message is acknowledged when Kafka has its event; what is refused goes to dead.TOPIC. The broker keeps messages of
+    QoS 1 while the bridge is away, for the client id hcp-bridge-INSTANCE (HCP_INSTANCE). Needs the extra `mqtt`.
+    """
+    # Read with the command that needs it: its client is an extra.
+    from simulators.bridge import mqtt as mqtt_source  # noqa: PLC0415
+
+    config = settings.load()
+    if config.bridge_mqtt_url is None:
+        raise settings.SettingsError("HCP_BRIDGE_MQTT_URL is not set: mqtt://USER:PASSWORD@HOST:PORT")
+    broker = mqtt_source.Broker.parse(config.bridge_mqtt_url.get_secret_value())
+
+    async def serve(intake: Intake, stop: asyncio.Event) -> None:
+        console.say(f"{intake.worker}: {mqtt_source.PREFIX}/+/# of {broker.host}:{broker.port}")
+        await mqtt_source.MqttBridge(broker, f"hcp-bridge-{config.instance}", intake).run(stop)
+
+    _run(config, mqtt_source.WORKER, INPUT_TOPICS, serve)
 
 
 def _run(

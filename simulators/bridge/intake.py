@@ -71,14 +71,12 @@ class Intake:
         found = await asyncio.get_running_loop().run_in_executor(self._checks, lambda: list(check(lines, _TOGETHER)))
         metric.EVENTS_IN.labels(self.worker, topic.name).inc(len(found))
         refused = sum(isinstance(verdict, RefusedLine) for verdict in found)
-        if refused:
-            metric.BRIDGE_REFUSED.labels(self.worker, topic.name).inc(refused)
+        metric.BRIDGE_REFUSED.labels(self.worker, topic.name).inc(refused)
         return found
 
     async def refuse(self, topic: Topic, key: str, content: bytes, *, stage: str, reason: str) -> None:
         """Sets bytes aside that can't become an event of the topic; returns once Kafka has them."""
         _LOG.warning("%s %s: %s", topic.name, key, reason[:REASON_CHARACTERS])
-        metric.BRIDGE_REFUSED.labels(self.worker, topic.name).inc()
         await self.delivery.set_aside(letter(self.worker, topic, key, content, stage=stage, reason=reason))
 
     def close(self) -> int:

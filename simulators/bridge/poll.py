@@ -82,21 +82,21 @@ class Poller:
 
     async def _watch(self, source: Source) -> None:
         failures = 0
+        failure: str | None = None
         while True:
             try:
-                failure = await self._polled(source)
+                failure, is_useless = await self._polled(source, failure)
             except NotDeliveredError as error:
                 metric.BRIDGE_POLLS.labels(self._intake.worker, "undelivered").inc()
-                failure = str(error)
-            if failure is None and failures:
-                _LOG.warning("%s: answers again", source.name)
-            elif failure is not None and not failures:
-                _LOG.warning("%s: %s", source.name, failure)
-            failures = 0 if failure is None else failures + 1
+                failure, is_useless = str(error), True
+            failures = failures + 1 if is_useless else 0
             await asyncio.sleep(self._policy.wait_s(failures))
 
-    async def _polled(self, source: Source) -> str | None:
-        """Asks once; returns why it failed, None where it did not."""
+    async def _polled(self, source: Source, before: str | None) -> tuple[str | None, bool]:
+        """Asks once; returns why it failed, None where it did not, and whether nothing good came of it.
+
+        A source that goes on to fail as it did `before` is counted, not set aside and logged over and over.
+        """
         polls = metric.BRIDGE_POLLS
         worker = self._intake.worker
         try:
@@ -104,21 +104,32 @@ class Poller:
                 content, events = await source.read(datetime.now(UTC))
         except (OSError, TimeoutError) as error:
             polls.labels(worker, "unreachable").inc()
-            return f"does not answer: {error or type(error).__name__}"
+            reason = f"does not answer: {error or type(error).__name__}"
+            if reason != before:
+                _LOG.warning("%s: %s", source.name, reason)
+            return reason, True
         except UnreadableError as error:
             polls.labels(worker, "unreadable").inc()
-            await self._intake.refuse(source.topic, source.name, error.content, stage=STAGE_DECODE, reason=str(error))
-            return str(error)
+            if str(error) != before:
+                await self._set_aside(source, error.content, STAGE_DECODE, str(error))
+            return str(error), True
         verdicts = await self._intake.checked(source.topic, [json.dumps(event) for event in events])
+        good = [verdict for verdict in verdicts if isinstance(verdict, EncodedEvent)]
+        await self._deliver(source.topic, good)
         refused = [verdict for verdict in verdicts if isinstance(verdict, RefusedLine)]
-        await self._deliver(source.topic, [verdict for verdict in verdicts if isinstance(verdict, EncodedEvent)])
         if refused:
-            reason = "; ".join(str(line) for line in refused)
             polls.labels(worker, "unreadable").inc()
-            await self._intake.refuse(source.topic, source.name, content, stage=STAGE_RULE, reason=reason)
-            return reason
+            reason = "; ".join(f"{events[line.line - 1].get('device_id')}: {line.reason}" for line in refused)
+            if reason != before:
+                await self._set_aside(source, content, STAGE_RULE, reason)
+            return reason, not good
         polls.labels(worker, "ok").inc()
-        return None
+        if before is not None:
+            _LOG.warning("%s: answers again", source.name)
+        return None, False
+
+    async def _set_aside(self, source: Source, content: bytes, stage: str, reason: str) -> None:
+        await self._intake.refuse(source.topic, source.name, content, stage=stage, reason=reason)
 
     async def _deliver(self, topic: Topic, events: Sequence[EncodedEvent]) -> None:
         while events:

@@ -44,6 +44,24 @@ def miners(file: Path) -> tuple[Miner, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Exporter:
+    """Where a dcgm-exporter shows its page, and what its GPUs are here."""
+
+    url: str
+    facility_id: str
+    resource_group_id: str
+
+
+def exporters(file: Path) -> tuple[Exporter, ...]:
+    """Returns the exporters of a file: url, facility_id, resource_group_id. Raises ConfigurationError as `miners`."""
+    found = tuple(
+        Exporter(row.url("url"), row.text("facility_id"), row.text("resource_group_id")) for row in _rows(file)
+    )
+    _refuse_twice(file, [exporter.url for exporter in found])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
 class _Row:
     place: str
     cells: dict[str, str]
@@ -53,6 +71,12 @@ class _Row:
         if not value:
             raise ConfigurationError(f"{self.place}: {column}: missing")
         return value
+
+    def url(self, column: str) -> str:
+        found = self.text(column)
+        if not found.startswith(("http://", "https://")):
+            raise ConfigurationError(f"{self.place}: {column}: expected a URL such as http://node:9400/metrics")
+        return found
 
     def number(self, column: str, default: float) -> float:
         value = self.cells.get(column, "")

@@ -3,17 +3,22 @@
 import json
 import re
 import signal
+import socket
 import socketserver
 import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
 from simulators.bridge import api_key
 from tests import miner_answers
@@ -130,6 +135,11 @@ def test_http_answers_when_kafka_has_the_events_and_names_what_it_refuses(world:
         assert process.wait(60) == 0
 
 
+class _Devices(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+
+
 class FakeSite:
     """Devices that speak their protocols on this machine; each has a port of its own."""
 
@@ -143,7 +153,21 @@ class FakeSite:
             def handle(self) -> None:
                 self.request.sendall(answer(json.loads(self.request.recv(4096))["command"]))
 
-        return self._start(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
+        return self._start(_Devices(("127.0.0.1", 0), Handler))
+
+    def page(self, text: str) -> int:
+        """An exporter whose page that is; returns its port."""
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_args: object) -> None:
+                """Says nothing."""
+
+        return self._start(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
 
     def silent(self) -> int:
         """A device that takes the connection and says nothing; returns its port."""
@@ -153,7 +177,7 @@ class FakeSite:
                 self.request.recv(4096)
                 self.request.recv(4096)
 
-        return self._start(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler))
+        return self._start(_Devices(("127.0.0.1", 0), Handler))
 
     def close(self) -> None:
         """Ends all devices."""
@@ -161,9 +185,7 @@ class FakeSite:
             server.shutdown()
             server.server_close()
 
-    def _start(self, server: socketserver.ThreadingTCPServer) -> int:
-        server.daemon_threads = True
-        server.block_on_close = False
+    def _start(self, server: socketserver.TCPServer) -> int:
         self._servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         found: int = server.server_address[1]
@@ -226,3 +248,128 @@ def metrics_page(metrics_port: int) -> str:
         return connection.getresponse().read().decode()
     finally:
         connection.close()
+
+
+def test_gpus_are_read_from_their_exporters_and_one_that_lacks_a_figure_costs_itself_only(
+    world: World, site: FakeSite, tmp_path: Path
+) -> None:
+    labels = 'gpu="{n}",UUID="GPU-{n}",Hostname="node-1",pod="{pod}"'
+    first = labels.format(n=1, pod="train-7")
+    second = labels.format(n=2, pod="")
+    page = "".join(
+        f"DCGM_FI_DEV_{name}{{{first}}} {value}\nDCGM_FI_DEV_{name}{{{second}}} {value}\n"
+        for name, value in {"GPU_UTIL": 98, "GPU_TEMP": 61, "FB_USED": 20480, "XID_ERRORS": 0}.items()
+    )
+    page += f"DCGM_FI_DEV_POWER_USAGE{{{first}}} 655.4\n"
+    file = tmp_path / "exporters.csv"
+    urls = [f"http://127.0.0.1:{port}/metrics" for port in (site.page(page), site.page("<html>"), 1)]
+    file.write_text("\n".join(["url,facility_id,resource_group_id", *(f"{url},Texas-1,h100" for url in urls)]))
+    options = ("--interval", "0.2", "--timeout", "5", "--back-off", "60", "--workload-label", "pod")
+    with running_hcp(world, "bridge", "dcgm", str(file), *options) as process:
+        events = world.wait(lambda: world.events("telemetry.gpu"), lambda found: len(found) > 2)
+        world.wait(lambda: world.dead_letters("telemetry.gpu"), lambda found: len(found) > 1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    letters = world.dead_letters("telemetry.gpu")
+    assert {(event.device_id, event.workload_id, event.power_w, event.memory_used_gib) for event in events} == {
+        ("GPU-1", "train-7", 655.4, 20.0)
+    }
+    # Asked over and over, each failure is set aside once.
+    reasons = {
+        bytes(value or b""): bytes(header["__connect.errors.exception.message"] or b"") for value, header in letters
+    }
+    assert len(letters) == 2
+    assert reasons[page.encode()].startswith(b"GPU-2: Object missing required field `power_w`")
+    assert b"not a page of metrics" in reasons[b"<html>"]
+
+
+@pytest.fixture
+def mqtt_broker(tmp_path: Path) -> Iterator[int]:
+    """A broker that lets everybody in; its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+    config = tmp_path / "amqtt.yaml"
+    listener = {"type": "tcp", "bind": f"127.0.0.1:{found}"}
+    plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+    # JSON is YAML too.
+    config.write_text(json.dumps({"listeners": {"default": listener}, "plugins": plugins}))
+    with (
+        (tmp_path / "amqtt.log").open("wb") as log,
+        subprocess.Popen([Path(sys.executable).with_name("amqtt"), "-c", config], stdout=log, stderr=log) as process,
+    ):
+        yield found
+        process.terminate()
+
+
+def published(port: int, *messages: tuple[str, bytes]) -> None:
+    """Publishes messages with QoS 1 and waits until the broker has them."""
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        for name, payload in messages:
+            client.publish(name, payload, qos=1).wait_for_publish(60)
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def test_mqtt_messages_are_events_and_bad_ones_are_set_aside_with_their_bytes(world: World, mqtt_broker: int) -> None:
+    world.environment["HCP_BRIDGE_MQTT_URL"] = f"mqtt://127.0.0.1:{mqtt_broker}"
+    name = "hcp/grid.prices/HB_WEST"
+    with running_hcp(world, "bridge", "mqtt") as process:
+        metrics = port(process, "bridge-mqtt: metrics")
+        up = 'hcp_dependency_up{dependency="mqtt",worker="bridge-mqtt"} 1.0'
+        world.wait(lambda: metrics_page(metrics), lambda page: up in page)
+        bad = [
+            (name, b"\xff"),
+            (name, b""),
+            ("hcp/grid.prices/HB_NORTH", lines(price(2))),
+            ("hcp/audit.events/x", b"{}"),
+        ]
+        published(mqtt_broker, *bad, (name, lines(price(20))), (name, lines({**price(1), "interval_s": 0})))
+        world.wait(lambda: world.dead_letters("grid.prices"), lambda found: len(found) == 4)
+        events = world.wait(lambda: world.events("grid.prices"), lambda found: len(found) > 0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert [event.price_usd_mwh for event in events] == [20.0]
+    reasons = {
+        value: header["__connect.errors.exception.message"] for value, header in world.dead_letters("grid.prices")
+    }
+    assert reasons[lines(price(2))] == b"settlement_point: must be 'HB_NORTH' as in the message's topic, got 'HB_WEST'"
+    assert (reasons[b"\xff"] or b"").startswith(b"not UTF-8")
+    assert len(reasons) == 4
+
+
+def test_an_mqtt_message_is_acknowledged_when_kafka_has_it_and_not_before(world: World) -> None:
+    kafka = world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"]
+    name, payload = b"hcp/grid.prices/HB_WEST", lines(price(20))
+    # PUBLISH of QoS 1 with the packet identifier 7 (MQTT 3.1.1, 3.3); the body is of 128 to 16,383 bytes.
+    body = len(name).to_bytes(2) + name + (7).to_bytes(2) + payload
+    assert 128 <= len(body) < 16_384
+    publish = bytes([0x32, len(body) % 128 | 128, len(body) // 128]) + body
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        world.environment["HCP_BRIDGE_MQTT_URL"] = f"mqtt://127.0.0.1:{server.getsockname()[1]}"
+
+        def connected() -> socket.socket:
+            client, _ = server.accept()
+            client.recv(4096)
+            client.sendall(bytes([0x20, 2, 0, 0]))
+            subscribe = client.recv(4096)
+            client.sendall(bytes([0x90, 3, *subscribe[2:4], 1]) + publish)
+            return client
+
+        world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"] = "127.0.0.1:1"
+        with running_hcp(world, "bridge", "mqtt") as process:
+            metrics = port(process, "bridge-mqtt: metrics")
+            with connected() as client:
+                taken = 'hcp_events_in_total{topic="grid.prices",worker="bridge-mqtt"} 1.0'
+                world.wait(lambda: metrics_page(metrics), lambda page: taken in page)
+                process.kill()
+                # All that it sent behind its SUBSCRIBE, to the end of the connection.
+                assert b"".join(iter(lambda: client.recv(4096), b"")) == b""
+        world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"] = kafka
+        with running_hcp(world, "bridge", "mqtt"), connected() as client:
+            assert client.recv(4096) == bytes([0x40, 2, 0, 7])
+    assert [event.price_usd_mwh for event in world.events("grid.prices")] == [20.0]
