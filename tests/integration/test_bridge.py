@@ -1,12 +1,8 @@
 """`hcp bridge` on a real broker and registry: what real senders and devices say becomes events, once."""
 
 import json
-import re
 import signal
-import socket
 import socketserver
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,45 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 
 from simulators.bridge import api_key
 from tests import miner_answers
 from tests.agents_world import World
+from tests.bridge_world import lines, metrics_page, port, price
 from tests.hcp_command import running_hcp
 from tests.miner_answers import wire
 
 pytestmark = pytest.mark.integration
-
-
-def price(usd: float, minute: int = 0) -> dict[str, Any]:
-    """An event of grid.prices, without an id."""
-    at = f"2026-01-01T12:{minute:02d}:00Z"
-    return {
-        "settlement_point": "HB_WEST",
-        "market": "REAL_TIME",
-        "observed_at": at,
-        "interval_start": at,
-        "interval_s": 300,
-        "price_usd_mwh": usd,
-    }
-
-
-def lines(*events: dict[str, Any]) -> bytes:
-    """Lines of JSON."""
-    return "\n".join(json.dumps(event) for event in events).encode()
-
-
-def port(process: subprocess.Popen[str], start: str) -> int:
-    """Waits for the line of talk that says where the bridge answers, and returns its port."""
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if line.startswith(start):
-            return int(re.findall(r"127\.0\.0\.1:(\d+)", line)[0])
-    pytest.fail("".join(said))
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,16 +206,6 @@ def test_miners_are_read_beside_others_that_are_silent_gone_or_mad(
     assert 'hcp_dependency_up{dependency="kafka",worker="bridge-miners"} 1.0' in page
 
 
-def metrics_page(metrics_port: int) -> str:
-    """The page of a worker's metrics."""
-    connection = HTTPConnection("127.0.0.1", metrics_port, timeout=60)
-    try:
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read().decode()
-    finally:
-        connection.close()
-
-
 def test_gpus_are_read_from_their_exporters_and_one_that_lacks_a_figure_costs_itself_only(
     world: World, site: FakeSite, tmp_path: Path
 ) -> None:
@@ -281,95 +237,3 @@ def test_gpus_are_read_from_their_exporters_and_one_that_lacks_a_figure_costs_it
     assert len(letters) == 2
     assert reasons[page.encode()].startswith(b"GPU-2: Object missing required field `power_w`")
     assert b"not a page of metrics" in reasons[b"<html>"]
-
-
-@pytest.fixture
-def mqtt_broker(tmp_path: Path) -> Iterator[int]:
-    """A broker that lets everybody in; its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-    config = tmp_path / "amqtt.yaml"
-    listener = {"type": "tcp", "bind": f"127.0.0.1:{found}"}
-    plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
-    # JSON is YAML too.
-    config.write_text(json.dumps({"listeners": {"default": listener}, "plugins": plugins}))
-    with (
-        (tmp_path / "amqtt.log").open("wb") as log,
-        subprocess.Popen([Path(sys.executable).with_name("amqtt"), "-c", config], stdout=log, stderr=log) as process,
-    ):
-        yield found
-        process.terminate()
-
-
-def published(port: int, *messages: tuple[str, bytes]) -> None:
-    """Publishes messages with QoS 1 and waits until the broker has them."""
-    client = Client(CallbackAPIVersion.VERSION2)
-    client.connect("127.0.0.1", port)
-    client.loop_start()
-    try:
-        for name, payload in messages:
-            client.publish(name, payload, qos=1).wait_for_publish(60)
-    finally:
-        client.disconnect()
-        client.loop_stop()
-
-
-def test_mqtt_messages_are_events_and_bad_ones_are_set_aside_with_their_bytes(world: World, mqtt_broker: int) -> None:
-    world.environment["HCP_BRIDGE_MQTT_URL"] = f"mqtt://127.0.0.1:{mqtt_broker}"
-    name = "hcp/grid.prices/HB_WEST"
-    with running_hcp(world, "bridge", "mqtt") as process:
-        metrics = port(process, "bridge-mqtt: metrics")
-        up = 'hcp_dependency_up{dependency="mqtt",worker="bridge-mqtt"} 1.0'
-        world.wait(lambda: metrics_page(metrics), lambda page: up in page)
-        bad = [
-            (name, b"\xff"),
-            (name, b""),
-            ("hcp/grid.prices/HB_NORTH", lines(price(2))),
-            ("hcp/audit.events/x", b"{}"),
-        ]
-        published(mqtt_broker, *bad, (name, lines(price(20))), (name, lines({**price(1), "interval_s": 0})))
-        world.wait(lambda: world.dead_letters("grid.prices"), lambda found: len(found) == 4)
-        events = world.wait(lambda: world.events("grid.prices"), lambda found: len(found) > 0)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    assert [event.price_usd_mwh for event in events] == [20.0]
-    reasons = {
-        value: header["__connect.errors.exception.message"] for value, header in world.dead_letters("grid.prices")
-    }
-    assert reasons[lines(price(2))] == b"settlement_point: must be 'HB_NORTH' as in the message's topic, got 'HB_WEST'"
-    assert (reasons[b"\xff"] or b"").startswith(b"not UTF-8")
-    assert len(reasons) == 4
-
-
-def test_an_mqtt_message_is_acknowledged_when_kafka_has_it_and_not_before(world: World) -> None:
-    kafka = world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"]
-    name, payload = b"hcp/grid.prices/HB_WEST", lines(price(20))
-    # PUBLISH of QoS 1 with the packet identifier 7 (MQTT 3.1.1, 3.3); the body is of 128 to 16,383 bytes.
-    body = len(name).to_bytes(2) + name + (7).to_bytes(2) + payload
-    assert 128 <= len(body) < 16_384
-    publish = bytes([0x32, len(body) % 128 | 128, len(body) // 128]) + body
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        world.environment["HCP_BRIDGE_MQTT_URL"] = f"mqtt://127.0.0.1:{server.getsockname()[1]}"
-
-        def connected() -> socket.socket:
-            client, _ = server.accept()
-            client.recv(4096)
-            client.sendall(bytes([0x20, 2, 0, 0]))
-            subscribe = client.recv(4096)
-            client.sendall(bytes([0x90, 3, *subscribe[2:4], 1]) + publish)
-            return client
-
-        world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"] = "127.0.0.1:1"
-        with running_hcp(world, "bridge", "mqtt") as process:
-            metrics = port(process, "bridge-mqtt: metrics")
-            with connected() as client:
-                taken = 'hcp_events_in_total{topic="grid.prices",worker="bridge-mqtt"} 1.0'
-                world.wait(lambda: metrics_page(metrics), lambda page: taken in page)
-                process.kill()
-                # All that it sent behind its SUBSCRIBE, to the end of the connection.
-                assert b"".join(iter(lambda: client.recv(4096), b"")) == b""
-        world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"] = kafka
-        with running_hcp(world, "bridge", "mqtt"), connected() as client:
-            assert client.recv(4096) == bytes([0x40, 2, 0, 7])
-    assert [event.price_usd_mwh for event in world.events("grid.prices")] == [20.0]
