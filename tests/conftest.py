@@ -1,5 +1,7 @@
 """Plug-ins of the tests: one module a concern."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
@@ -24,20 +26,22 @@ _SERVICES = {"demo": "demo", "stack": "stack", "extra_stack": "stack", "agents_s
 _ORDER = ("stack", "agents", "wire")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Groups tests for several processes, the longest groups first.
 
     The tests that look at the running system come last: it takes a share of the machine once it is started.
     """
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: _rank(groups[item]))
+    # Before the others' hooks, as pytest-xdist reads the groups in its own; the order after them, as others change it.
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    yield
+    items.sort(key=lambda item: _rank(_group(item)))
 
 
 def _group(item: pytest.Item) -> str:
     fixtures = getattr(item, "fixturenames", ())
-    return next((group for fixture, group in _SERVICES.items() if fixture in fixtures), str(item.path))
+    return next((group for fixture, group in _SERVICES.items() if fixture in fixtures), f"{item.path.parent.name}/{item.path.stem}")
 
 
 def _rank(group: str) -> int:
