@@ -41,7 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 def _group(item: pytest.Item) -> str:
     fixtures = getattr(item, "fixturenames", ())
-    return next((group for fixture, group in _SERVICES.items() if fixture in fixtures), f"{item.path.parent.name}/{item.path.stem}")
+    file = f"{item.path.parent.name}/{item.path.stem}"
+    return next((group for fixture, group in _SERVICES.items() if fixture in fixtures), file)
 
 
 def _rank(group: str) -> int:
