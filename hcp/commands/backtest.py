@@ -19,13 +19,13 @@ from hcp.backtest.fleet import Fleet
 from hcp.backtest.market import Market
 from hcp.backtest.planner import HORIZON_MS, Planner
 from hcp.backtest.recording import Files, KnownWhen
+from hcp.recorded_data import DATA
 from schemas.events import Facility, Resource
 from simulators.site import operator
 from streams.domain.forecast import backtest as forecast_backtest
 from streams.domain.forecast import point as point_forecast
 from streams.domain.forecast.quantile import LEVELS, Combination, Horizon, QuantileMethod, Spread
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 REFIT_MS = 7 * 86_400_000
 """How often the forecasts that are judged learn again."""
 

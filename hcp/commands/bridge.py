@@ -9,8 +9,7 @@ from pathlib import Path
 import typer
 from aiohttp import ClientSession
 
-from hcp import console, settings
-from schemas import metric
+from hcp import console, metrics_page, settings
 from schemas.catalog import Topic
 from schemas.registry import Registry
 from simulators.bridge import api_key, http_endpoint, source_list
@@ -132,12 +131,7 @@ def _run(
 ) -> None:
     """Runs a bridge until Ctrl-C or SIGTERM; `timeout_s` 0 waits for Kafka, however long it is away."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        port = metric.serve(config.metrics_host, config.metrics_port)
-    except OSError as error:
-        console.fail(f"metrics port {config.metrics_port} can't be used ({error}): set HCP_METRICS_PORT, 0 takes any")
-        raise typer.Exit(1) from error
-    console.say(f"{worker}: metrics on http://{config.metrics_host}:{port}/metrics")
+    metrics_page.serve(config, worker)
     delivery = Delivery(
         config.kafka_client_config(), worker, timeout_s=timeout_s, queue_events=config.bridge_queue_events
     )

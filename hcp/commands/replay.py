@@ -1,10 +1,8 @@
 """`hcp replay`: a user's own history, from CSV, Parquet or Avro files onto a topic, in order of event time."""
 
-import signal
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -14,6 +12,7 @@ from hcp.history import Due, History
 from hcp.history_file import files
 from hcp.history_mapping import HistoryError, HistoryMapping, TimeForm
 from hcp.outbox import Outbox
+from hcp.stop_signal import stop_event
 from schemas.catalog import Topic, topic
 from schemas.event_line import EventLines
 from schemas.registry import Registry
@@ -51,8 +50,7 @@ def replay(  # noqa: PLR0917 - typer reads options from the parameters
     mapping = HistoryMapping.parse(entry, maps, sets, TimeForm(_zone(timezone), time_format))
     history = History(files(path), mapping, console.fail, _time("--from", since), _time("--until", until))
     registry = Registry(config.schema_registry_url)
-    stop = threading.Event()
-    _stop_on_signals(stop)
+    stop = stop_event()
     player = _Player(entry, None if dry_run else Outbox(config.kafka_client_config()), speed, stop)
     for due in history.events(EventLines(entry, registry)):
         if not player.play(due):
@@ -109,14 +107,6 @@ class _Player:
         if now_s - self._told_s >= _TELL_EVERY_S:
             self._told_s = now_s
             console.say(f"{to_datetime(at_ms):%Y-%m-%d %H:%M:%S} UTC  {self.sent:,} events")
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def request_stop(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, request_stop)
-    signal.signal(signal.SIGINT, request_stop)
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -1,22 +1,20 @@
 """`hcp simulate`: an operator's devices, markets and customers as events, in the foreground; it obeys the commands."""
 
-import signal
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import typer
 
-from hcp import console, settings
+from hcp import console, metrics_page, settings
 from hcp.duration import parse_duration
-from schemas import metric
+from hcp.recorded_data import DATA
+from hcp.stop_signal import stop_event
 from simulators import replay as recorded
 from simulators.fault import FaultShares
 from simulators.run import Listener, Progress, SimulationConfig, run
 
 _LINE_EVERY = 10
-DATA = Path(__file__).parents[3] / "shared" / "data"
 SOURCES = (
     "ERCOT and AESO publish prices of energy, exchanges those of bitcoin, Coin Metrics blocks and difficulty, "
     "InternLM/AcmeTrace and alibaba/clusterdata on GitHub GPU jobs"
@@ -75,14 +73,8 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
         fault_ledger=fault_ledger,
     )
     seconds = parse_duration(duration).total_seconds() if duration else None
-    try:
-        port = metric.serve(config.metrics_host, config.metrics_port)
-    except OSError as error:
-        console.fail(f"metrics port {config.metrics_port} can't be used ({error}): set HCP_METRICS_PORT, 0 takes any")
-        raise typer.Exit(1) from error
-    console.say(f"simulator: metrics on http://{config.metrics_host}:{port}/metrics")
-    stop = threading.Event()
-    _stop_on_signals(stop)
+    metrics_page.serve(config, "simulator")
+    stop = stop_event()
     timer = threading.Timer(seconds, stop.set) if seconds is not None else None
     if timer is not None:
         timer.start()
@@ -131,14 +123,6 @@ class _Line:
             console.err.print(f"\r\x1b[K{text}", end="", markup=False, soft_wrap=True)
         elif self._told % _LINE_EVERY == 1:
             console.say(text)
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def request_stop(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, request_stop)
-    signal.signal(signal.SIGINT, request_stop)
 
 
 def _time(option: str, text: str | None) -> datetime | None:

@@ -1,16 +1,14 @@
 """`hcp worker NAME`: one worker in the foreground, with its metrics served; SIGTERM and Ctrl-C stop it cleanly."""
 
 import logging
-import signal
 import threading
 from enum import StrEnum
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
 
-from hcp import allocator, collector, console, settings
-from schemas import metric
+from hcp import allocator, collector, console, metrics_page, settings
+from hcp.stop_signal import stop_event
 
 if TYPE_CHECKING:
     from projections.worker import ProjectionConfig
@@ -43,20 +41,9 @@ def worker(
         return
     collector.relax()
     allocator.keep_memory()
-    try:
-        port = metric.serve(config.metrics_host, config.metrics_port)
-    except OSError as error:
-        console.fail(f"metrics port {config.metrics_port} can't be used ({error}): set HCP_METRICS_PORT, 0 takes any")
-        raise typer.Exit(1) from error
-    console.say(f"{name}: metrics on http://{config.metrics_host}:{port}/metrics")
+    metrics_page.serve(config, name)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stop = threading.Event()
-
-    def request_stop(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, request_stop)
-    signal.signal(signal.SIGINT, request_stop)
+    stop = stop_event()
     if name is WorkerName.ROLLUP:
         _run_rollup(config, stop)
     elif name is WorkerName.ARCHIVE:
