@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas import events as e
 from simulators.asic import startup, thermal
+from simulators.asic.fleet import AsicFleet
 from simulators.asic.pool import PoolOutages
 from simulators.fleet import PERIOD_MS
 from simulators.portfolio import Climate
@@ -130,20 +131,38 @@ def test_a_device_that_went_down_stands_by_and_starts_anew_when_it_is_repaired()
     assert (after["uptime_s"].is_between(1, 4 * 3600)).any()
 
 
-def test_a_stalled_device_repeats_itself_until_it_is_started_anew() -> None:
-    fleet = an_asic_fleet(20_000)
-    rounds = [asic_readings(fleet, START_MS + k * PERIOD_MS, 15) for k in range(2)]
-    values = ("power_w", "temp_c", "fan_rpm", "uptime_s")
-    same = pl.concat(rounds).group_by("device_id").agg(
-        pl.struct(values).n_unique() == 1, pl.col("hashrate_ths"), pl.col("uptime_s").first().alias("since")
-    ).filter(pl.col("power_w") & (pl.col("since") > 0))  # fmt: skip
-    # 0.02 % of 20,000 are four.
-    assert 1 <= same.height <= 14
-    assert all(first == second for first, second in same["hashrate_ths"])
-    later = asic_readings(fleet, START_MS + 20 * MINUTE_MS, 15).filter(
-        pl.col("device_id").is_in(same["device_id"].implode())
-    )
+def _stalled(fleet: AsicFleet, start_ms: int) -> pl.Series:
+    """The devices whose second reading repeats their first, uptime and all."""
+    rounds = [asic_readings(fleet, start_ms + k * PERIOD_MS, 15) for k in range(2)]
+    values = pl.struct("power_w", "hashrate_ths", "temp_c", "fan_rpm", "uptime_s")
+    found = pl.concat(rounds).group_by("device_id").agg(values.n_unique().alias("n"), pl.col("uptime_s").min())
+    return found.filter((pl.col("n") == 1) & (pl.col("uptime_s") > 0))["device_id"]
+
+
+def test_a_stalled_device_repeats_itself_obeys_no_mode_and_is_started_anew() -> None:
+    fleet = an_asic_fleet(40_000)
+    stalled = pl.col("device_id").is_in(_stalled(fleet, START_MS).implode())
+    for group in fleet.fleet.groups:
+        fleet.set_mode(group.resource_group_id, e.PowerMode.ECO, START_MS + 30_000)
+    commanded = asic_readings(fleet, START_MS + 30_000, 60).tail(40_000)
+    eco_w = pl.col("power_w").median().over("resource_group_id").alias("eco_w")
+    still = commanded.with_columns(eco_w).filter(stalled & (pl.col("uptime_s") > 60))
+    # 0.02 % of 40,000 are eight. Half of them say a hashrate of zero, and some were started anew within the minute.
+    assert 2 <= still.height <= 20
+    assert 0 < (still["hashrate_ths"] == 0).sum() < still.height
+    assert (still["power_w"] > 1.2 * still["eco_w"]).all()
+    later = asic_readings(fleet, START_MS + 20 * MINUTE_MS, 15).filter(stalled)
     assert (later["uptime_s"] < 20 * 60).all()
+
+
+def test_a_stalled_device_that_is_turned_off_is_off() -> None:
+    fleet = an_asic_fleet(40_000)
+    stalled = pl.col("device_id").is_in(_stalled(fleet, START_MS).implode())
+    for group in fleet.fleet.groups:
+        fleet.set_mode(group.resource_group_id, e.PowerMode.OFF, START_MS + 30_000)
+    off = asic_readings(fleet, START_MS + 30_000, 15).filter(stalled)
+    assert off.height >= 2
+    assert off["power_w"].max() < 21  # type: ignore[operator]
 
 
 def test_a_site_without_a_pool_idles_and_goes_on_without_a_boot() -> None:
@@ -177,6 +196,15 @@ def test_in_air_that_is_too_warm_devices_are_derated_stop_cool_and_start_again()
     # 186 TH/s by 1.12 in TURBO, of which the heat leaves less.
     assert stops["greatest"].median() < 0.95 * 186 * 1.12  # type: ignore[operator]
     assert stops["coolest"].median() == pytest.approx(thermal.RESTART_C, abs=3)
+
+
+def test_on_a_hot_day_a_device_has_the_power_and_hashrate_that_its_heat_leaves_it() -> None:
+    found = _of(asic_readings(an_asic_fleet(climate=Climate(50.0, 0.0, 0.0, 0.0)), START_MS, 15), FANS_OF_WHATSMINERS)
+    left = thermal.derating(found["temp_c"].to_numpy()).mean()
+    assert 0.75 < left < 0.95
+    assert found["hashrate_ths"].mean() == pytest.approx(186 * left, rel=0.03)
+    # 0.1 % a degree over 25.
+    assert found["power_w"].mean() == pytest.approx(3441 * 1.025 * left, rel=0.03)
 
 
 def test_a_mild_day_derates_nothing() -> None:
