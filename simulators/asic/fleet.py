@@ -115,9 +115,11 @@ class AsicFleet:
             return False
         before, now = int(self._mode[index]), _MODES.index(mode)
         self._mode[index] = now
-        if _OFF == now != before:
+        if before == now:
+            return True
+        if now == _OFF:
             self._started_s[self._members[index]] = _NEVER_S
-        elif _OFF == before != now:
+        elif before == _OFF:
             self._on_since_s[index] = at_ms // SECOND_MS
             self._start(self._members[index], self._on_since_s[index])
         return True
