@@ -69,6 +69,7 @@ class Simulation:
         if start_ms % SLICE_MS:
             raise ValueError(f"a simulation starts at a multiple of {SLICE_MS} ms, got {start_ms}")
         self.now_ms = start_ms
+        self.seed = seed
         self._start_ms = start_ms
         self._is_new = is_new
         self._operator = operator

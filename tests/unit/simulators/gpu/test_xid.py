@@ -10,7 +10,7 @@ from simulators.gpu.xid import HARDWARE, Breakdowns, Reach
 from simulators.timeline import DAY_MS, HOUR_MS
 from tests.simulators_world import START_MS
 
-GPUS = 10_000
+GPUS = 100_000
 WEEKS = 12
 GPU_HOURS = GPUS * WEEKS * 7 * 24
 
