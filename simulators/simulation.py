@@ -17,7 +17,7 @@ from schemas.events import CommandKind, PowerMode, ResourceKind
 from simulators.ambient import Ambient
 from simulators.asic.fleet import AsicFleet
 from simulators.fleet import SLICE_MS, Fleet
-from simulators.gpu import GpuFleet
+from simulators.gpu.fleet import GpuFleet
 from simulators.grid import Grid
 from simulators.market import Market
 from simulators.network import Network
@@ -69,6 +69,7 @@ class Simulation:
         if start_ms % SLICE_MS:
             raise ValueError(f"a simulation starts at a multiple of {SLICE_MS} ms, got {start_ms}")
         self.now_ms = start_ms
+        self.seed = seed
         self._start_ms = start_ms
         self._is_new = is_new
         self._operator = operator
@@ -76,7 +77,7 @@ class Simulation:
             facility_id: Ambient(climate, seed, facility_id) for facility_id, climate in operator.climates.items()
         }
         self.asics = AsicFleet(Fleet(operator.groups(ResourceKind.ASIC), seed, "asic"), ambients, seed, start_ms)
-        self.gpus = GpuFleet(Fleet(operator.groups(ResourceKind.GPU), seed, "gpu"), ambients, seed)
+        self.gpus = GpuFleet(Fleet(operator.groups(ResourceKind.GPU), seed, "gpu"), ambients, seed, start_ms)
         self.scheduler = Scheduler(self.gpus, seed)
         self._market = Market(seed)
         self._network = Network(seed)
@@ -84,13 +85,16 @@ class Simulation:
         self._signals = Signals(operator.facilities, self._grid, seed)
         self._arrivals = Arrivals(operator, self._market, seed)
         self._fallbacks: dict[str, tuple[int, PowerMode]] = {}
+        self._told_in_service = self.gpus.in_service(start_ms)
 
     def master_data(self) -> Iterator[Entry]:
         """Yields the master data, as it is published at every start."""
         for facility in self._operator.facilities:
             yield Entry(topic("registry.facilities"), facility)
-        for resource in self._operator.resources:
+        for resource in self._operator.groups(ResourceKind.ASIC):
             yield Entry(topic("registry.resources"), resource)
+        for group in range(len(self.gpus.fleet.groups)):
+            yield Entry(topic("registry.resources"), self.gpus.resource(group, self.now_ms))
         for customer in self._operator.customers:
             yield Entry(topic("registry.customers"), customer)
 
@@ -107,6 +111,7 @@ class Simulation:
         self._fall_back()
         self.asics.settle(self.now_ms)
         self.scheduler.restore(commands, requests, self.now_ms)
+        self.gpus.settle(self.now_ms)
 
     def obey(self, command: events.AllocationCommand) -> bool:
         """Carries out a command from now on; returns whether it did (not one that is expired, repeated or unknown)."""
@@ -146,12 +151,21 @@ class Simulation:
 
     def _events(self, start_ms: int, end_ms: int) -> Iterator[Entry]:
         since_ms = self._start_ms if self._is_new else 0
+        yield from _entries("registry.resources", self._service_changes(start_ms))
         yield from _entries("market.ticks", self._market.ticks(start_ms, end_ms))
         yield from _entries("network.stats", self._network.blocks(start_ms, end_ms))
         yield from _entries("grid.prices", self._grid.prices(start_ms, end_ms))
         yield from _entries("grid.signals", self._signals.signals(start_ms, end_ms, since_ms))
         yield from _entries("workloads.requests", self._arrivals.submissions(start_ms, end_ms))
         yield from _entries("workloads.requests", self.scheduler.reports(start_ms, end_ms))
+
+    def _service_changes(self, at_ms: int) -> Iterator[events.Resource]:
+        # Before this slice's breakdowns, so a slice after the reports of the workloads that they end: a plan has then
+        # let go of those, and looks for no room for them among fewer GPUs.
+        told, self._told_in_service = self._told_in_service, self.gpus.in_service(at_ms)
+        for group, (before, now) in enumerate(zip(told, self._told_in_service, strict=True)):
+            if before != now:
+                yield self.gpus.resource(group, at_ms)
 
     def _opening(self, start_ms: int) -> Iterator[Entry]:
         # What is known already when the log begins: the newest block, day-ahead prices, and a queue of workloads.

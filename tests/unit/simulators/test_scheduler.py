@@ -7,6 +7,7 @@ import pytest
 
 from schemas import events as e
 from schemas.events import CommandKind, WorkloadAction
+from simulators.gpu.board import Throttle
 from simulators.simulation import Simulation, Slice
 from tests.simulators_world import START, START_MS, a_simulation, emitted, slices, workload_command
 
@@ -46,10 +47,16 @@ def test_a_workload_holds_as_many_gpus_as_it_asked_for_and_they_draw_power() -> 
     readings = pl.concat(frames)
     busy = readings.filter(pl.col("workload_id") == "wl-1")
     idle = readings.filter(pl.col("workload_id").is_null())
-    assert busy["power_w"].min() > 400  # type: ignore[operator]
+    assert busy["power_w"].min() > 100  # type: ignore[operator]
     assert busy["power_w"].max() <= 700  # type: ignore[operator]
+    assert busy["memory_used_gib"].min() > 40  # type: ignore[operator]
+    assert busy["sm_clock_mhz"].min() > 1000  # type: ignore[operator]
+    assert set(busy["throttle_reasons"]) <= {0, Throttle.SW_POWER_CAP}
     assert idle["power_w"].max() < 80  # type: ignore[operator]
     assert idle["utilization_ratio"].max() == 0
+    assert set(idle["sm_clock_mhz"]) == {345}
+    assert set(idle["throttle_reasons"]) == {Throttle.GPU_IDLE}
+    assert set(readings["xid"]) == {0}
 
 
 def test_a_stopped_workload_leaves_at_once_without_a_report() -> None:
