@@ -48,6 +48,8 @@ class Scheduler:
         self._seed = seed
         self._submitted: dict[str, events.WorkloadRequest] = {}
         self._jobs: dict[str, _Job] = {}
+        self.unpowered: frozenset[str] = frozenset()
+        """Groups without power: what runs there fails, and nothing starts."""
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -82,11 +84,15 @@ class Scheduler:
         for workload_id, loss in sorted(self._gpus.break_down(start_ms).items()):
             yield from self._interrupted(self._jobs[workload_id], loss, start_ms)
         for job in sorted(self._jobs.values(), key=lambda job: (job.ready_ms, job.workload_id)):
+            is_powered = job.resource_group_id not in self.unpowered
+            if job.holds and not is_powered:
+                yield self._end(job, start_ms, "the servers lost power")
+                continue
             if not job.holds:
-                job.holds = self._gpus.hold(job.workload_id, job.resource_group_id, job.gpus)
+                job.holds = is_powered and self._gpus.hold(job.workload_id, job.resource_group_id, job.gpus)
             if not job.holds:
                 if job.expires_ms < end_ms:
-                    free = self._gpus.free(job.resource_group_id)
+                    free = self._gpus.free(job.resource_group_id) if is_powered else 0
                     yield self._end(job, max(job.expires_ms, start_ms), f"{free} of {job.gpus} GPUs were free")
                 continue
             if job.started_ms is None and job.ready_ms < end_ms:

@@ -55,6 +55,7 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
         help="Port of a page of metrics of the devices, as dcgm-exporter and prometheus-asic have them; 0 takes a free "
         "one.  [default: HCP_EXPORTER_PORT]",
     ),
+    outages: float = typer.Option(1.0, min=0, help="How often feeders and transformers trip, over published rates."),
     check: bool = typer.Option(
         False, "--check", help="Compare simulated years with recorded ones, and simulate nothing."
     ),
@@ -80,6 +81,7 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
         replay=_replay(replay, recorded.Columns(replay_time, replay_price, replay_point, replay_fx)),
         faults=FaultShares.parse(config.faults if faults is None else faults),
         fault_ledger=fault_ledger,
+        outages=outages,
     )
     seconds = parse_duration(duration).total_seconds() if duration else None
     metrics_page.serve(config, "simulator")
