@@ -349,6 +349,18 @@ class AsicTelemetry:
     hashrate_ths: float = field(metadata={"doc": "Hashrate over the reading's interval, TH/s; zero or more."})
     temp_c: float = field(metadata={"doc": "Hottest board, degrees Celsius."})
     fan_rpm: Int32 = field(metadata={"doc": "Mean fan speed, revolutions a minute."})
+    boards_hashing: Int32 = field(
+        metadata={"doc": "Hash boards that hash; -1 where the source does not say."}, default=-1
+    )
+    pool_rejected_ratio: float = field(
+        metadata={"doc": "Share of the work sent since the last start that pools rejected, 0 to 1."}, default=0.0
+    )
+    uptime_s: Int32 = field(
+        metadata={
+            "doc": "Time since the mining software started, s; 0 where it does not run, or the source does not say."
+        },
+        default=0,
+    )
 
 
 class AuditOutcome(StrEnum):

@@ -20,6 +20,9 @@ _MEASURES = (
     "utilization_ratio",
     "temp_c",
     "fan_rpm",
+    "boards_hashing",
+    "pool_rejected_ratio",
+    "uptime_s",
     "memory_used_gib",
 )
 

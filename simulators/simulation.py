@@ -15,7 +15,7 @@ from schemas import events
 from schemas.catalog import Topic, topic
 from schemas.events import CommandKind, PowerMode, ResourceKind
 from simulators.ambient import Ambient
-from simulators.asic import AsicFleet
+from simulators.asic.fleet import AsicFleet
 from simulators.fleet import SLICE_MS, Fleet
 from simulators.gpu.fleet import GpuFleet
 from simulators.grid import Grid
@@ -107,7 +107,7 @@ class Simulation:
         commands = list(commands)
         for command in commands:
             if command.kind is CommandKind.SET_POWER_MODE and command.power_mode is not None:
-                self._set_mode(command, command.power_mode)
+                self._set_mode(command, command.power_mode, min(to_ms(command.issued_at), self.now_ms))
         self._fall_back()
         self.asics.settle(self.now_ms)
         self.scheduler.restore(commands, requests, self.now_ms)
@@ -119,7 +119,7 @@ class Simulation:
             return self.scheduler.obey(command, self.now_ms)
         if command.power_mode is None or to_ms(command.expires_at) <= self.now_ms:
             return False
-        return self._set_mode(command, command.power_mode)
+        return self._set_mode(command, command.power_mode, self.now_ms)
 
     def advance(self) -> Slice:
         """Simulates the next SLICE_MS and returns what happened."""
@@ -136,18 +136,18 @@ class Simulation:
         self.now_ms = end_ms
         return Slice(start_ms, end_ms, readings, entries)
 
-    def _set_mode(self, command: events.AllocationCommand, mode: PowerMode) -> bool:
+    def _set_mode(self, command: events.AllocationCommand, mode: PowerMode, at_ms: int) -> bool:
         self._fallbacks.pop(command.resource_group_id, None)
         if command.hold_until is not None and command.fallback_mode is not None:
             self._fallbacks[command.resource_group_id] = (to_ms(command.hold_until), command.fallback_mode)
-        return self.asics.set_mode(command.resource_group_id, mode)
+        return self.asics.set_mode(command.resource_group_id, mode, at_ms)
 
     def _fall_back(self) -> None:
         # Devices that have lost contact take the mode that their last command named for that.
         for group, (until_ms, mode) in list(self._fallbacks.items()):
             if until_ms <= self.now_ms:
                 del self._fallbacks[group]
-                self.asics.set_mode(group, mode)
+                self.asics.set_mode(group, mode, until_ms)
 
     def _events(self, start_ms: int, end_ms: int) -> Iterator[Entry]:
         since_ms = self._start_ms if self._is_new else 0

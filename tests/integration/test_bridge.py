@@ -199,6 +199,8 @@ def test_miners_are_read_beside_others_that_are_silent_gone_or_mad(
     # 110.56689 TH/s x 29.5 J/TH = 3261.7 W
     assert newest["stock"].power_w == pytest.approx(3261.723, abs=0.001)
     assert (newest["luxos"].power_w, newest["luxos"].power_mode) == (1051.0, "ECO")
+    assert (newest["stock"].boards_hashing, newest["stock"].uptime_s) == (3, 50474)
+    assert newest["stock"].pool_rejected_ratio == pytest.approx(0.0019, abs=1e-4)
     assert newest["whats"].hashrate_ths == pytest.approx(67.43935249)
     assert set(newest) == {"stock", "luxos", "whats"}
     reasons = {bytes(value or b""): header["__connect.errors.exception.message"] for value, header in letters}

@@ -157,7 +157,7 @@ def test_a_stuck_sensor_repeats_its_first_values() -> None:
     frames = [frame for part in sent for topic, frame in part.readings if topic is ASIC_TOPIC]
     stuck = set(ledger_of(ledger, "stuck"))
     values: dict[str, set[tuple[float, ...]]] = {}
-    for row in pl.concat(frames).select("device_id", "observed_at", "power_w", "temp_c", "fan_rpm").iter_rows():
+    for row in pl.concat(frames).select("device_id", "observed_at", "power_w", "temp_c", "uptime_s").iter_rows():
         if row[:2] in stuck:
             values.setdefault(row[0], set()).add(row[2:])
     # Noon is a multiple of ten minutes: the whole run is one stretch.
