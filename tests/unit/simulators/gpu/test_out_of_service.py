@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
@@ -27,7 +27,7 @@ from streams.domain.dispatch import DispatchPolicy, next_due
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.market_state import MarketState
 from streams.domain.snapshot import take
-from streams.domain.workload import WorkloadBook
+from streams.domain.workload import Directory, WorkloadBook, handle, scheduled
 from tests import streams_event as a
 from tests.simulators_world import START_MS, an_operator, emitted, slices, workload_command
 
@@ -136,21 +136,27 @@ def test_no_gpu_is_held_twice_or_out_of_service(asks: list[tuple[int, int]], day
     assert readings["memory_used_gib"].is_between(0, 79.6).all()
 
 
-def running(found: Breakdown, ran_ms: int, gpus: int, duration_s: int = 86_400) -> Simulation:
-    """A simulation from shortly before a breakdown, with a workload on all GPUs that has run for so long."""
+def submitted_and_started(at: datetime, gpus: int) -> tuple[e.WorkloadRequest, e.WorkloadRequest]:
+    """The request of a workload of a day, and the report half a minute later that it runs."""
+    submitted = e.WorkloadRequest(
+        event_id="submit", workload_id="wl-1", action=WorkloadAction.SUBMIT, observed_at=at, customer_id="cust-7",
+        gpus=gpus, duration_s=86_400, priority=20, deadline=at + timedelta(days=3), sla_penalty_usd=5.0,
+    )  # fmt: skip
+    later = at + timedelta(seconds=30)
+    return submitted, replace(submitted, event_id="start", action=WorkloadAction.REPORT_STARTED, observed_at=later)
+
+
+def running(found: Breakdown, ran_ms: int) -> tuple[Simulation, tuple[e.WorkloadRequest, e.WorkloadRequest]]:
+    """A simulation from shortly before a breakdown, with a workload on all GPUs that has run for so long; and what has
+    been asked and reported of it.
+    """
     start_ms = found.at_ms - 30_000
     simulation = Simulation(an_operator(at_ms=start_ms, gpus=GPUS), SEED, start_ms, is_new=False)
     issued = to_datetime(found.at_ms - ran_ms - 30_000)
-    submitted = e.WorkloadRequest(
-        event_id="submit", workload_id="wl-1", action=WorkloadAction.SUBMIT, observed_at=issued, customer_id="cust-7",
-        gpus=gpus, duration_s=duration_s, priority=20, deadline=issued + timedelta(days=3), sla_penalty_usd=5.0,
-    )  # fmt: skip
-    started = replace(
-        submitted, event_id="started", action=WorkloadAction.REPORT_STARTED, observed_at=issued + timedelta(seconds=30)
-    )
-    command = workload_command(gpus=gpus, duration_s=duration_s, at=issued)
-    simulation.restore([command], [submitted, started])
-    return simulation
+    gpus = units_of(simulation.gpus)
+    before = submitted_and_started(issued, gpus)
+    simulation.restore([workload_command(gpus=gpus, duration_s=86_400, at=issued)], before)
+    return simulation, before
 
 
 def requests(simulation: Simulation, seconds: int) -> list[e.WorkloadRequest]:
@@ -162,7 +168,7 @@ def requests(simulation: Simulation, seconds: int) -> list[e.WorkloadRequest]:
 @pytest.mark.parametrize("ran_ms", [20_000, 100 * MINUTE_MS])
 def test_a_workload_whose_gpus_break_goes_on_from_its_checkpoint_as_another(ran_ms: int) -> None:
     found = first_breakdown(79)
-    simulation = running(found, ran_ms, gpus=units_of(fleet_at(START_MS)))
+    simulation, _ = running(found, ran_ms)
     failed, again = requests(simulation, 60)
     assert failed.action is WorkloadAction.REPORT_FAILED
     assert failed.customer_id == "cust-7"
@@ -179,6 +185,28 @@ def test_a_workload_whose_gpus_break_goes_on_from_its_checkpoint_as_another(ran_
     assert saved_s > 0 if ran_ms > 40 * MINUTE_MS else saved_s == 0
     assert ran_ms / 1000 - saved_s < 40 * 60
     assert simulation.scheduler.running == ()
+
+
+def test_the_agents_take_what_goes_on_for_a_new_workload_of_the_same_customer() -> None:
+    simulation, (submitted, started) = running(first_breakdown(79), 100 * MINUTE_MS)
+    group = next(r for r in simulation.gpus.fleet.groups if r.resource_group_id == GROUP)
+    directory = Directory.of([group], {"cust-7": 2.0})
+    book = WorkloadBook()
+
+    def told(request: e.WorkloadRequest) -> list[e.WorkloadState]:
+        steps = handle(replace(request, facility_id="Texas-1"), book, directory)
+        assert isinstance(steps, tuple), steps
+        for step in steps:
+            book.apply(step)
+        return [step.to_state for step in steps]
+
+    told(submitted)
+    for step in scheduled(book.newest["wl-1"], GROUP, "decision", submitted.observed_at):
+        book.apply(step)
+    told(started)
+    failed, again = requests(simulation, 60)
+    assert told(failed) == [e.WorkloadState.FAILED]
+    assert told(again) == [e.WorkloadState.REQUESTED, e.WorkloadState.QUEUED]
 
 
 def test_what_goes_on_twice_is_numbered() -> None:
