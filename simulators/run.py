@@ -18,7 +18,8 @@ from schemas import events, metric
 from schemas.registry import Registry, RegistryUnavailableError
 from simulators.clock import Clock, Pace, SystemWall, Wall, default_start_ms
 from simulators.error import ConfigurationError, DeliveryError
-from simulators.fault import Faults, FaultShares
+from simulators.fault import FaultShares
+from simulators.fault_injection import Faults
 from simulators.fault_ledger import FaultLedger
 from simulators.feed import Feed
 from simulators.fleet import SLICE_MS

@@ -16,6 +16,7 @@ from schemas.catalog import Topic, topic
 from schemas.events import CommandKind, PowerMode, ResourceKind
 from simulators.ambient import Ambient
 from simulators.asic.fleet import AsicFleet
+from simulators.damage import Damage
 from simulators.facility import Facilities
 from simulators.fleet import SLICE_MS, Fleet
 from simulators.gpu.fleet import GpuFleet
@@ -36,10 +37,11 @@ GPU_TOPIC = topic("telemetry.gpu")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event for a topic."""
+    """An event for a topic; `damage` is what becomes of its bytes on the way, where they are corrupt."""
 
     topic: Topic
     event: Any
+    damage: Damage | None = None
 
     @property
     def key(self) -> str:
