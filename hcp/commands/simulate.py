@@ -42,8 +42,8 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
     replay_fx: float | None = typer.Option(None, help="USD for one unit of the file's money, e.g. 0.72 for CAD."),
     faults: str | None = typer.Option(
         None,
-        help="Shares of faulty readings (late, duplicate, disorder, missing, corrupt), of faulty devices (skew, stuck), "
-        "and of other events (events.late … events.corrupt, events.stale): late=0.01,events.stale=0.05,…  "
+        help="Shares of faulty readings (late, duplicate, disorder, missing, corrupt), of faulty devices (skew, "
+        "stuck), and of other events (events.late … events.corrupt, events.stale): late=0.01,events.stale=0.05,…  "
         "[default: HCP_FAULTS]",
     ),
     fault_ledger: Path | None = typer.Option(  # noqa: B008
