@@ -95,8 +95,11 @@ def test_miners_are_shown_with_their_mode() -> None:
     newest, found = shown(a_simulation(), 30)
     last = pl.concat([dict(part.readings)[ASIC_TOPIC] for part in found[-5:]])
     text = page(newest)
+    last = last.with_columns(rejected_percent=pl.col("pool_rejected_ratio") * 100)
     for name, column in (("asic_miner_status_power", "power_w"), ("asic_miner_status_ths_rt", "hashrate_ths"),
-                         ("asic_miner_fans_fan_speed_in", "fan_rpm")):  # fmt: skip
+                         ("asic_miner_temperature_avg_temperature", "temp_c"), ("asic_miner_status_uptime", "uptime_s"),
+                         ("asic_miner_fans_fan_speed_in", "fan_rpm"),
+                         ("asic_pool_status_reject_rate", "rejected_percent")):  # fmt: skip
         assert samples(text, name) == pytest.approx(dict(last.select("device_id", column).iter_rows())), column
     assert 'asic_miner_status{ip="texas-1-s21-00001",location="Texas-1",power_mode="NORMAL"} 1\n' in text
 
