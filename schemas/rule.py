@@ -71,6 +71,7 @@ RULES: dict[type, tuple[Rule, ...]] = {
         _ratio("utilization_ratio"),
         _finite("temp_c"),
         _not_negative("memory_used_gib"),
+        _finite("memory_temp_c"),
     ),
     events.MarketTick: (_positive("price_usd"),),
     events.NetworkStats: (

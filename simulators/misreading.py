@@ -24,6 +24,10 @@ _MEASURES = (
     "pool_rejected_ratio",
     "uptime_s",
     "memory_used_gib",
+    "sm_clock_mhz",
+    "memory_temp_c",
+    "xid",
+    "throttle_reasons",
 )
 
 

@@ -18,13 +18,14 @@ from schemas import events, metric
 from schemas.registry import Registry, RegistryUnavailableError
 from simulators.clock import Clock, Pace, SystemWall, Wall, default_start_ms
 from simulators.error import ConfigurationError, DeliveryError
-from simulators.fault import Faults, FaultShares
+from simulators.fault import FaultShares
+from simulators.fault_injection import Faults
 from simulators.fault_ledger import FaultLedger
 from simulators.feed import Feed
 from simulators.fleet import SLICE_MS
 from simulators.outlet import WORKER, Outlet
 from simulators.replay import Replay
-from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation
+from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation, Slice
 from simulators.site import operator
 from simulators.timeline import ceiling, floor, to_datetime, to_ms
 
@@ -41,7 +42,7 @@ class SimulationConfig:
     `speed` is event time over wall time, 0 for as fast as it goes. `start` lets event time pass the wall clock; without
     it (and without a replay, which starts where its file does) the simulation begins 24 h in the past. `end` is the
     event time to stop at. `kafka` has librdkafka's names. `fault_ledger` is a file that a line is appended to for each
-    fault. Raises ConfigurationError.
+    fault. `outages` is how often power fails, over the published rates. Raises ConfigurationError.
     """
 
     kafka: Mapping[str, Any]
@@ -55,6 +56,7 @@ class SimulationConfig:
     replay: Replay | None = None
     faults: FaultShares | None = None
     fault_ledger: Path | None = None
+    outages: float = 1.0
 
     def __post_init__(self) -> None:
         """Checks the values against each other."""
@@ -62,6 +64,8 @@ class SimulationConfig:
             raise ConfigurationError(f"the speed must be zero or more, got {self.speed}")
         if self.miners < 0 or self.gpus < 0 or self.miners + self.gpus == 0:
             raise ConfigurationError(f"a fleet needs a device, got {self.miners} miners and {self.gpus} GPUs")
+        if not (0 <= self.outages < float("inf")):
+            raise ConfigurationError(f"the factor of outages must be zero or more, got {self.outages}")
         if self.seed < 0:
             raise ConfigurationError(f"the seed must be zero or more, got {self.seed}")
         for name, at in (("start", self.start), ("end", self.end)):
@@ -98,10 +102,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who is told: `progress` about once a second, `notice` of what a person should know. Both default to nobody."""
+    """Who is told: `progress` about once a second, `notice` of what a person should know; `started` of the simulation
+    before its first slice, `advanced` of each slice as the devices measured it. All default to nobody.
+    """
 
     progress: Callable[[Progress], None] = lambda _: None
     notice: Callable[[str], None] = lambda _: None
+    started: Callable[[Simulation], None] = lambda _: None
+    advanced: Callable[[Slice], None] = lambda _: None
 
 
 def run(
@@ -133,6 +141,7 @@ class _Run:
             simulation = self._started()
             if simulation is None:
                 return 0
+            self._listener.started(simulation)
             self._outlet.send_entries(tuple(simulation.master_data()), self._stop)
             self._loop(simulation)
             self._outlet.flush(_FLUSH_S)
@@ -183,7 +192,10 @@ class _Run:
                 f"{_words(start_ms)}; `hcp down --wipe` empties the log"
             )
         fleet = operator(config.miners, config.gpus, start_ms)
-        simulation = Simulation(fleet, config.seed, start_ms, is_new=newest_ms is None, replay=config.replay)
+        is_new = newest_ms is None
+        simulation = Simulation(
+            fleet, config.seed, start_ms, is_new=is_new, replay=config.replay, outages=config.outages
+        )
         backlog = feed.backlog()
         simulation.restore(backlog.commands, backlog.requests)
         self._listener.notice(f"event time starts at {_words(start_ms)}")
@@ -216,6 +228,7 @@ class _Run:
                     case events.WorkloadRequest():
                         simulation.scheduler.learn(event)
             found = simulation.advance()
+            self._listener.advanced(found)
             if faults is not None:
                 faulted = faults.apply(found)
                 found = faulted.slice
