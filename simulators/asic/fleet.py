@@ -17,9 +17,10 @@ from schemas.events import PowerMode
 from simulators.ambient import Ambient
 from simulators.asic import startup, thermal
 from simulators.asic.fault import Faults
-from simulators.asic.pool import IDLE_POWER, PoolOutages, rejected_ratios
+from simulators.asic.pool import IDLE_POWER, NO_POOL, rejected_ratios
 from simulators.fleet import PERIOD_MS, SLICE_MS, Fleet
 from simulators.noise import Noise
+from simulators.outage import Outages
 from simulators.portfolio import MODELS
 from simulators.timeline import DAY_MS, SECOND_MS
 
@@ -86,8 +87,7 @@ class AsicFleet:
         self._ambients = [ambients[resource.facility_id] for resource in fleet.groups]
         self._group_index = {r.resource_group_id: i for i, r in enumerate(fleet.groups)}
         self._members = [np.flatnonzero(fleet.group == index) for index in range(len(fleet.groups))]
-        sites = sorted({resource.facility_id for resource in fleet.groups})
-        self._site = np.array([sites.index(resource.facility_id) for resource in fleet.groups], dtype=np.int64)
+        self._without_pool = [Outages(NO_POOL, resource.facility_id, seed, 1.0) for resource in fleet.groups]
         points = [{point.mode: point for point in resource.modes} for resource in fleet.groups]
         shape = (len(points), len(_MODES))
         power_w = np.array([[p[m].power_w for m in _MODES] for p in points], dtype=np.float64).reshape(shape)
@@ -104,7 +104,6 @@ class AsicFleet:
         rise_k_w = [thermal.full_rise_k(m.max_inlet_c) / w for m, w in zip(models, power_w[:, _NORMAL], strict=True)]
         self._rise_k_w = np.array(rise_k_w)[fleet.group]
         self._faults = Faults(np.array([model.fans for model in models], np.int64)[fleet.group], seed)
-        self._pools = PoolOutages(len(sites), seed)
         self._is_cut_off = np.zeros(fleet.size, np.bool_)
         self.settle(start_ms)
 
@@ -223,7 +222,7 @@ class AsicFleet:
     def _targets(self, rows: slice, at_ms: int, air: Floats) -> _Targets:
         group, temp = self.fleet.group[rows], self._temp[rows]
         every = np.arange(len(self._mode))
-        has_pool = self._pools.has_pool(at_ms)[self._site]
+        has_pool = np.array([outages.at(at_ms) is None for outages in self._without_pool], np.bool_)
         weather = 1 + _POWER_PER_DEGREE * (air - _NAMEPLATE_TEMP_C)
         group_w = self._over_w[every, self._mode] * weather * np.where(has_pool, 1.0, IDLE_POWER)
         group_ths = self._hashrate_ths[every, self._mode] * has_pool

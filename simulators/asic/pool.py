@@ -9,12 +9,10 @@ on without a boot once there is work. Rates are assumed.
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.episode import Episodes, Law
-from simulators.noise import Noise
-from simulators.timeline import DAY_MS, HOUR_MS, MINUTE_MS
+from simulators.outage import Hazard
 
-OUTAGE = Law(30 * DAY_MS, (2 * MINUTE_MS, 30 * MINUTE_MS), HOUR_MS)
-"""A site without a pool."""
+NO_POOL = Hazard("pool", per_year=12.0, mean_h=0.25)
+"""A site that reaches no pool."""
 
 IDLE_POWER = 0.15
 """Power of a device without work, as a share of what it has when it hashes, over standby; assumed."""
@@ -33,17 +31,3 @@ def rejected_ratios(generator: np.random.Generator, size: int) -> NDArray[np.flo
     bad = _BAD_REJECTED[0] + draw * (_BAD_REJECTED[1] - _BAD_REJECTED[0])
     ratios: NDArray[np.float64] = np.where(chosen < _BAD_DEVICES, bad, usual).round(5)
     return ratios
-
-
-class PoolOutages:
-    """Which sites have no pool, of `sites` in all."""
-
-    def __init__(self, sites: int, seed: int) -> None:
-        self._size = sites
-        self._episodes = Episodes(Noise(seed, "asic/pool"), sites, OUTAGE)
-
-    def has_pool(self, at_ms: int) -> NDArray[np.bool_]:
-        """Returns which sites reach a pool at a time, shape (sites,)."""
-        reached = np.ones(self._size, np.bool_)
-        reached[self._episodes.at(at_ms).member] = False
-        return reached

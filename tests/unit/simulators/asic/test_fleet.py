@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from schemas import events as e
 from simulators.asic import startup, thermal
 from simulators.asic.fleet import AsicFleet
-from simulators.asic.pool import PoolOutages
+from simulators.asic.pool import NO_POOL
 from simulators.fleet import PERIOD_MS
+from simulators.outage import Outages
 from simulators.portfolio import Climate
 from simulators.simulation import Slice
-from simulators.timeline import HOUR_MS, MINUTE_MS
+from simulators.timeline import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.simulators_world import START, START_MS, a_simulation, an_asic_fleet, asic_readings, set_mode, slices
 
 GROUP = "texas-1-s21"
@@ -166,20 +167,21 @@ def test_a_stalled_device_that_is_turned_off_is_off() -> None:
 
 
 def test_a_site_without_a_pool_idles_and_goes_on_without_a_boot() -> None:
-    outages = PoolOutages(3, 1)
-    minute = next(m for m in range(60 * 24 * 60) if not outages.has_pool(START_MS + m * MINUTE_MS)[0])
-    start_ms = START_MS + (minute - 3) * MINUTE_MS
+    outages = Outages(NO_POOL, "Canada-1", 1, 1.0)
+    today = START_MS // DAY_MS
+    spell = next(found for day in range(today, today + 400) if (found := outages.of_day(day)) is not None)
+    start_ms = spell.start_ms - 3 * MINUTE_MS
     fleet = an_asic_fleet(start_ms=start_ms)
-    # Sites are in order of their names: Canada-1 is the first.
-    whole = asic_readings(fleet, start_ms, 60 * 40).filter(facility_id="Canada-1")
+    seconds = (spell.end_ms - spell.start_ms) // 1000 + 600
+    whole = _of(asic_readings(fleet, start_ms, seconds), "canada-1-s21")
     by_minute = whole.group_by((pl.col("observed_at") - start_ms) // MINUTE_MS, maintain_order=True).agg(
-        pl.col("hashrate_ths", "power_w").median(), pl.col("uptime_s").quantile(0.1)
+        pl.col("hashrate_ths", "power_w").median(), (pl.col("uptime_s") > seconds).mean().alias("old")
     )
     normal_w, normal_ths = by_minute["power_w"][0], by_minute["hashrate_ths"][0]
     assert by_minute["hashrate_ths"].min() == 0
     assert by_minute["power_w"].min() == pytest.approx(0.15 * normal_w, rel=0.1)
     assert by_minute["hashrate_ths"][-1] == pytest.approx(normal_ths, rel=0.02)
-    assert by_minute["uptime_s"].diff().drop_nulls().min() > 0  # type: ignore[operator]
+    assert by_minute["old"][-1] > 0.9
 
 
 def test_in_air_that_is_too_warm_devices_are_derated_stop_cool_and_start_again() -> None:
