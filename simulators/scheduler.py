@@ -82,9 +82,7 @@ class Scheduler:
         for workload_id, loss in sorted(self._gpus.break_down(start_ms).items()):
             yield from self._interrupted(self._jobs[workload_id], loss, start_ms)
         for job in sorted(self._jobs.values(), key=lambda job: (job.ready_ms, job.workload_id)):
-            if not job.holds:
-                job.holds = self._gpus.hold(job.workload_id, job.resource_group_id, job.gpus)
-            if not job.holds:
+            if not job.holds and not self._hold(job):
                 if job.expires_ms < end_ms:
                     free = self._gpus.free(job.resource_group_id)
                     yield self._end(job, max(job.expires_ms, start_ms), f"{free} of {job.gpus} GPUs were free")
@@ -123,9 +121,7 @@ class Scheduler:
             elif report.action is WorkloadAction.REPORT_STARTED:
                 job = self._job(workload_id, command, to_ms(command.issued_at))
                 job.started_ms = to_ms(report.observed_at)
-                job.holds = self._gpus.hold(job.workload_id, job.resource_group_id, job.gpus)
-                if job.holds:
-                    self._gpus.start(workload_id, job.course, job.started_ms)
+                self._hold(job)
                 self._jobs[workload_id] = job
 
     def _job(self, workload_id: str, command: events.AllocationCommand, now_ms: int) -> _Job:
@@ -144,6 +140,13 @@ class Scheduler:
             duration_ms=duration_ms,
             course=course(self._seed, workload_id, int(duration_ms * when) if xid else duration_ms, xid),
         )
+
+    def _hold(self, job: _Job) -> bool:
+        """Gives a job its GPUs, on which one that has started goes on; returns whether there were enough."""
+        job.holds = self._gpus.hold(job.workload_id, job.resource_group_id, job.gpus)
+        if job.holds and job.started_ms is not None:
+            self._gpus.start(job.workload_id, job.course, job.started_ms)
+        return job.holds
 
     def _interrupted(self, job: _Job, loss: Loss, at_ms: int) -> Iterator[events.WorkloadRequest]:
         saved_ms = 0 if job.started_ms is None else job.course.saved_ms(at_ms - job.started_ms)
