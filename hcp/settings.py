@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     )
     seed: int = Field(1, description="Seed of the simulators.")
     faults: str = Field(
-        "", description="Faults that `hcp simulate` puts into the telemetry, as its --faults: late=0.01,corrupt=0.001 …"
+        "", description="Faults that `hcp simulate` puts into its data, as its --faults: late=0.01,events.stale=0.05 …"
     )
 
     exporter_host: str = Field("127.0.0.1", description="Address of `hcp simulate --exporter`.")

@@ -23,12 +23,16 @@ class Ambient:
 
     def temp_c(self, at_ms: int) -> float:
         """Returns the temperature at an event time, degrees Celsius."""
-        climate = self._climate
-        day = at_ms / DAY_MS % _YEAR_DAYS
-        hour = (at_ms / HOUR_MS + climate.solar_offset_h) % 24
-        season = climate.seasonal_c * math.cos(2 * math.pi * (day - _WARMEST_DAY) / _YEAR_DAYS)
-        daily = climate.daily_c * math.cos(2 * math.pi * (hour - _WARMEST_SOLAR_HOUR) / 24)
         step, into = divmod(at_ms, HOUR_MS)
         share = into / HOUR_MS
         weather = (1 - share) * self._weather.at(step) + share * self._weather.at(step + 1)
-        return climate.mean_c + season + daily + weather
+        return usual_temp_c(self._climate, at_ms) + weather
+
+
+def usual_temp_c(climate: Climate, at_ms: int) -> float:
+    """Returns the temperature of a climate at an event time without its weather, degrees Celsius."""
+    day = at_ms / DAY_MS % _YEAR_DAYS
+    hour = (at_ms / HOUR_MS + climate.solar_offset_h) % 24
+    season = climate.seasonal_c * math.cos(2 * math.pi * (day - _WARMEST_DAY) / _YEAR_DAYS)
+    daily = climate.daily_c * math.cos(2 * math.pi * (hour - _WARMEST_SOLAR_HOUR) / 24)
+    return climate.mean_c + season + daily

@@ -1,12 +1,24 @@
 """Corrupt values: an encoder that spoils the bytes of the rows that are marked for it, so that none of them decodes."""
 
+from enum import StrEnum
 from typing import assert_never
 
 import polars as pl
 
 from schemas.codec import HEADER_BYTES
 from simulators.encoding import Encoder
-from simulators.fault import DAMAGE, Damage
+
+DAMAGE = "_damage"
+"""Column of a frame with corrupt readings: a Damage, null for a good one."""
+
+
+class Damage(StrEnum):
+    """What became of the bytes of a corrupt reading or event; none of it decodes."""
+
+    EMPTY = "empty"
+    TRUNCATED = "truncated"
+    EXTENDED = "extended"
+    HEADLESS = "headless"
 
 
 def damaging(encode: Encoder) -> Encoder:

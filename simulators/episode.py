@@ -26,11 +26,6 @@ class Law:
         if not self.length_ms[0] <= self.length_ms[1] <= self.block_ms <= self.mean_every_ms:
             raise ValueError(f"expected lengths within a block, and a block within the mean time, got {self}")
 
-    @property
-    def share(self) -> float:
-        """Share of the members with an episode at any time; exact where none overlap."""
-        return sum(self.length_ms) / 2 / self.mean_every_ms
-
 
 @dataclass(frozen=True, slots=True)
 class Spells:

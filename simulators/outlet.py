@@ -11,7 +11,7 @@ from schemas import metric
 from schemas.catalog import TOPICS, Topic
 from schemas.codec import Codec
 from schemas.registry import Registry
-from simulators.damage import damaging
+from simulators.damage import damaging, spoiled
 from simulators.encoding import Encoder, encoder
 from simulators.error import DeliveryError
 from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Entry, Slice
@@ -88,7 +88,8 @@ class Outlet:
         for entry in entries:
             keys, values = by_topic.setdefault(entry.topic.name, ([], []))
             keys.append(entry.key)
-            values.append(self._codec.encode(entry.topic, entry.event))
+            value = self._codec.encode(entry.topic, entry.event)
+            values.append(value if entry.damage is None else spoiled(value, entry.damage))
             metric.EVENT_TIME.labels(WORKER, entry.topic.name).set(entry.at_ms / 1000)
         for name, (keys, values) in by_topic.items():
             self._send(name, keys, values, stop)

@@ -18,7 +18,8 @@ from schemas import events, metric
 from schemas.registry import Registry, RegistryUnavailableError
 from simulators.clock import Clock, Pace, SystemWall, Wall, default_start_ms
 from simulators.error import ConfigurationError, DeliveryError
-from simulators.fault import Faults, FaultShares
+from simulators.fault import FaultShares
+from simulators.fault_injection import Faults
 from simulators.fault_ledger import FaultLedger
 from simulators.feed import Feed
 from simulators.fleet import SLICE_MS
@@ -41,7 +42,7 @@ class SimulationConfig:
     `speed` is event time over wall time, 0 for as fast as it goes. `start` lets event time pass the wall clock; without
     it (and without a replay, which starts where its file does) the simulation begins 24 h in the past. `end` is the
     event time to stop at. `kafka` has librdkafka's names. `fault_ledger` is a file that a line is appended to for each
-    fault. Raises ConfigurationError.
+    fault. `outages` is how often power fails, over the published rates. Raises ConfigurationError.
     """
 
     kafka: Mapping[str, Any]
@@ -55,6 +56,7 @@ class SimulationConfig:
     replay: Replay | None = None
     faults: FaultShares | None = None
     fault_ledger: Path | None = None
+    outages: float = 1.0
 
     def __post_init__(self) -> None:
         """Checks the values against each other."""
@@ -62,6 +64,8 @@ class SimulationConfig:
             raise ConfigurationError(f"the speed must be zero or more, got {self.speed}")
         if self.miners < 0 or self.gpus < 0 or self.miners + self.gpus == 0:
             raise ConfigurationError(f"a fleet needs a device, got {self.miners} miners and {self.gpus} GPUs")
+        if not (0 <= self.outages < float("inf")):
+            raise ConfigurationError(f"the factor of outages must be zero or more, got {self.outages}")
         if self.seed < 0:
             raise ConfigurationError(f"the seed must be zero or more, got {self.seed}")
         for name, at in (("start", self.start), ("end", self.end)):
@@ -188,7 +192,10 @@ class _Run:
                 f"{_words(start_ms)}; `hcp down --wipe` empties the log"
             )
         fleet = operator(config.miners, config.gpus, start_ms)
-        simulation = Simulation(fleet, config.seed, start_ms, is_new=newest_ms is None, replay=config.replay)
+        is_new = newest_ms is None
+        simulation = Simulation(
+            fleet, config.seed, start_ms, is_new=is_new, replay=config.replay, outages=config.outages
+        )
         backlog = feed.backlog()
         simulation.restore(backlog.commands, backlog.requests)
         self._listener.notice(f"event time starts at {_words(start_ms)}")

@@ -178,7 +178,7 @@ def _transformers(plan: SitePlan, resources: Sequence[events.Resource]) -> list[
         events.TransformerLimit(
             transformer_id=name,
             cap_mw=round(
-                sum(_full_power_w(r) for r in resources if r.transformer_id == name)
+                sum(full_power_w(r) for r in resources if r.transformer_id == name)
                 * plan.pue_ratio
                 * _TRANSFORMER_MARGIN
                 / 1e6,
@@ -190,7 +190,7 @@ def _transformers(plan: SitePlan, resources: Sequence[events.Resource]) -> list[
 
 
 def _facility(plan: SitePlan, resources: Sequence[events.Resource], at_ms: int) -> events.Facility:
-    it_w = sum(_full_power_w(resource) for resource in resources)
+    it_w = sum(full_power_w(resource) for resource in resources)
     # A facility without devices still has a connection: the smallest cap that the contract allows to show.
     cap_mw = max(0.001, round(0.95 * it_w * plan.pue_ratio / 1e6, 3))
     return events.Facility(
@@ -232,7 +232,7 @@ def _awards(plan: SitePlan, cap_mw: float, at_ms: int) -> list[events.CapacityAw
     return [award]
 
 
-def _full_power_w(resource: events.Resource) -> float:
+def full_power_w(resource: events.Resource) -> float:
     """Returns what a group draws with every ASIC in NORMAL or every GPU busy, W."""
     if resource.kind is ResourceKind.GPU:
         return resource.units * resource.max_power_w

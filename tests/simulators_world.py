@@ -9,6 +9,7 @@ from schemas import events as e
 from simulators.ambient import Ambient
 from simulators.asic.fleet import AsicFleet
 from simulators.encoding import encoder
+from simulators.episode import Law
 from simulators.fleet import SLICE_MS, Fleet
 from simulators.portfolio import Climate
 from simulators.simulation import Simulation, Slice
@@ -41,6 +42,11 @@ def an_asic_fleet(
 def asic_readings(fleet: AsicFleet, start_ms: int, seconds: int) -> pl.DataFrame:
     """What the miners report from a time on (a multiple of 3 s), for a multiple of 3 s."""
     return pl.concat([fleet.readings(at_ms) for at_ms in range(start_ms, start_ms + seconds * 1000, SLICE_MS)])
+
+
+def share_of(law: Law) -> float:
+    """Share of the members with an episode at any time, where few have two at once."""
+    return sum(law.length_ms) / 2 / law.mean_every_ms
 
 
 def set_mode(

@@ -30,7 +30,7 @@ def demo(  # noqa: PLR0917 - typer reads options from the parameters
     gpus: int = typer.Option(200, min=8, help="GPUs in the fleet."),
     speed: float = typer.Option(60.0, min=0, help="Event time over wall time."),
     replay: Path | None = typer.Option(None, exists=True, help="CSV of recorded prices in place of simulated ones."),  # noqa: B008
-    faults: str | None = typer.Option(None, help="Shares of faulty telemetry, as of `hcp simulate --faults`."),
+    faults: str | None = typer.Option(None, help="Shares of faulty data, as of `hcp simulate --faults`."),
 ) -> None:
     """Start what is not running, simulate a fleet, run the workers and show it live; Ctrl-C ends it.
 

@@ -42,8 +42,9 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
     replay_fx: float | None = typer.Option(None, help="USD for one unit of the file's money, e.g. 0.72 for CAD."),
     faults: str | None = typer.Option(
         None,
-        help="Shares of faulty readings (late, duplicate, disorder, missing, corrupt) and of faulty devices "
-        "(skew, stuck): late=0.01,duplicate=0.005,…  [default: HCP_FAULTS]",
+        help="Shares of faulty readings (late, duplicate, disorder, missing, corrupt), of faulty devices (skew, "
+        "stuck), and of other events (events.late … events.corrupt, events.stale): late=0.01,events.stale=0.05,…  "
+        "[default: HCP_FAULTS]",
     ),
     fault_ledger: Path | None = typer.Option(  # noqa: B008
         None, dir_okay=False, help="File that a line of JSON is appended to for each fault."
@@ -55,6 +56,7 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
         help="Port of a page of metrics of the devices, as dcgm-exporter and prometheus-asic have them; 0 takes a free "
         "one.  [default: HCP_EXPORTER_PORT]",
     ),
+    outages: float = typer.Option(1.0, min=0, help="How often feeders and transformers trip, over published rates."),
     check: bool = typer.Option(
         False, "--check", help="Compare simulated years with recorded ones, and simulate nothing."
     ),
@@ -80,6 +82,7 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
         replay=_replay(replay, recorded.Columns(replay_time, replay_price, replay_point, replay_fx)),
         faults=FaultShares.parse(config.faults if faults is None else faults),
         fault_ledger=fault_ledger,
+        outages=outages,
     )
     seconds = parse_duration(duration).total_seconds() if duration else None
     metrics_page.serve(config, "simulator")

@@ -109,15 +109,15 @@ class AsicFleet:
         self.settle(start_ms)
 
     def set_mode(self, resource_group_id: str, mode: PowerMode, at_ms: int) -> bool:
-        """Gives the devices of a group their set-point; returns whether there is such a group."""
+        """Gives the devices of a group their set-point at a time; returns whether there is such a group."""
         index = self._group_index.get(resource_group_id)
         if index is None:
             return False
-        was_off = self._mode[index] == _OFF
-        self._mode[index] = _MODES.index(mode)
-        if mode is PowerMode.OFF:
+        before, now = int(self._mode[index]), _MODES.index(mode)
+        self._mode[index] = now
+        if _OFF == now != before:
             self._started_s[self._members[index]] = _NEVER_S
-        elif was_off:
+        elif _OFF == before != now:
             self._on_since_s[index] = at_ms // SECOND_MS
             self._start(self._members[index], self._on_since_s[index])
         return True
@@ -137,8 +137,8 @@ class AsicFleet:
         self._started_s = np.full(self.fleet.size, _NEVER_S)
         self._start(np.arange(self.fleet.size), np.maximum(since_s, self._on_since_s[self.fleet.group]))
         air = self._air_c(start_ms)
-        # As warm as at nameplate power, from where it goes on for twenty minutes.
-        self._temp = air[self.fleet.group] + thermal.full_rise_k(_NAMEPLATE_TEMP_C)
+        # From cold boards on for twenty minutes, thirteen time constants.
+        self._temp = air[self.fleet.group]
         for _ in range(_SETTLING_STEPS):
             targets = self._targets(rows, start_ms, air)
             self._over, self._hash = targets.over_w, targets.hashrate_ths
@@ -157,6 +157,7 @@ class AsicFleet:
         air = self._air_c(start_ms)
         noise = self._noise.generator(start_ms // SLICE_MS).standard_normal((3, len(due)))
         stalled = self._faults.stalled.within(due.low, due.high)
+        # What is off is off: its supply obeys where the firmware does not.
         stalled = stalled.where(self._started_s[stalled.member] != _NEVER_S)
         hanging = stalled.member - due.low
         over, hashing, temp = self._over[rows], self._hash[rows], self._temp[rows]

@@ -16,8 +16,7 @@ from simulators.ambient import Ambient
 from simulators.fleet import PERIOD_MS, SLICE_MS, Fleet
 from simulators.gpu.board import Boards
 from simulators.gpu.course import Course, Courses
-from simulators.gpu.xid import Breakdown, Breakdowns, Reach
-from simulators.identity import event_id
+from simulators.gpu.xid import Breakdown, Breakdowns, Error, Reach
 from simulators.noise import Noise
 from simulators.timeline import to_datetime
 
@@ -49,7 +48,10 @@ class Loss:
     """Why a workload lost its GPUs: the device that broke, and how."""
 
     device_id: str
-    breakdown: Breakdown
+    error: Error
+
+    def __str__(self) -> str:
+        return f"{self.error.words} (XID {self.error.xid}) on {self.device_id}"
 
 
 class GpuFleet:
@@ -121,30 +123,31 @@ class GpuFleet:
             for slot in np.unique(self._holder[self._take_out(breakdown)]).tolist():
                 name = self._names[slot]
                 if name is not None:
-                    lost.setdefault(name, Loss(device_id, breakdown))
+                    lost.setdefault(name, Loss(device_id, breakdown.error))
         return lost
 
-    def in_service(self, at_ms: int) -> tuple[int, ...]:
-        """Returns how many GPUs of each of the fleet's groups are in service."""
-        return tuple(int(np.count_nonzero(self._out_until_ms[rows] <= at_ms)) for rows in self._members)
+    def busy(self, resource_group_id: str) -> int:
+        """Returns how many GPUs of a group workloads hold. Raises KeyError for an unknown group."""
+        return int(np.count_nonzero(self._holder[self._members[self._group_index[resource_group_id]]] != _FREE))
 
-    def resource(self, group: int, at_ms: int) -> events.Resource:
-        """Returns the registry's record of a group as it stands: its units are those in service.
+    def in_service(self, at_ms: int) -> dict[str, int]:
+        """Returns how many GPUs of each group are in service."""
+        return {
+            group: int(np.count_nonzero(self._out_until_ms[self._members[index]] <= at_ms))
+            for group, index in self._group_index.items()
+        }
+
+    def as_in_service(self, resource: events.Resource, at_ms: int) -> events.Resource:
+        """Returns the registry's record of a group with the units that are in service.
 
         As a record has to have units, one of a group without any names the time until the first is repaired instead.
         """
-        plan, rows = self.fleet.groups[group], self._members[group]
-        units = self.in_service(at_ms)[group]
-        found = replace(
-            plan,
-            event_id=event_id("registry.resources", plan.resource_group_id, at_ms),
-            recorded_at=to_datetime(at_ms),
-        )
+        units = self.in_service(at_ms)[resource.resource_group_id]
         if units:
-            return replace(found, units=units)
-        back_ms = int(self._out_until_ms[rows].min())
+            return replace(resource, units=units)
+        back_ms = int(self._out_until_ms[self._members[self._group_index[resource.resource_group_id]]].min())
         window = events.MaintenanceWindow(starts_at=to_datetime(at_ms), ends_at=to_datetime(back_ms))
-        return replace(found, maintenance=[window])
+        return replace(resource, maintenance=[window])
 
     def settle(self, at_ms: int) -> None:
         """Makes every board as warm as what it does leads to: how a simulation starts and starts again."""

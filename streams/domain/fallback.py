@@ -60,7 +60,12 @@ RULES = (
     ),
     Rule("network.stats/bitcoin", C.STALE, (R.LAST_KNOWN,), "difficulty holds for 2,016 blocks, two weeks"),
     Rule("network.stats/bitcoin", C.MISSING, (), "nothing else says what a hash earns"),
-    Rule("fleet.windows", C.STALE, (R.LAST_KNOWN,), "devices that stop reporting go on drawing power"),
+    Rule(
+        "fleet.windows",
+        C.STALE,
+        (R.LAST_KNOWN, R.IDLE_POWER),
+        "devices that stop reporting go on drawing power, but not more than standby while they are out of service",
+    ),
     Rule("fleet.windows", C.MISSING, (R.IDLE_POWER,), "no device has ever reported: standby is what is sure"),
 )
 

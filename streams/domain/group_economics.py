@@ -43,8 +43,9 @@ def group_load(state: MarketState, resource: Resource, at: datetime) -> GroupLoa
     if not reference.is_stale:
         return GroupLoad(measured_w, reference, None)
     condition = InputCondition.STALE if reference.event_id else InputCondition.MISSING
+    is_out = any(window.starts_at <= at < window.ends_at for window in resource.maintenance)
     options = {
-        FallbackRule.LAST_KNOWN: measured_w if reference.event_id else None,
+        FallbackRule.LAST_KNOWN: measured_w if reference.event_id and not is_out else None,
         FallbackRule.IDLE_POWER: resource.idle_power_w * resource.units,
     }
     found = fallback.chosen(fallback.rule_of(reference.name, condition), options)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from simulators.episode import Episodes, Law
 from simulators.noise import Noise
 from simulators.timeline import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.simulators_world import share_of
 
 LAW = Law(10 * DAY_MS, (4 * HOUR_MS, 20 * HOUR_MS), DAY_MS)
 SIZE = 20_000
@@ -41,9 +42,9 @@ def test_a_spell_holds_from_its_start_to_its_end_and_no_longer() -> None:
 @pytest.mark.parametrize("hour", [0, 1, 12, 23])
 def test_the_share_that_has_one_is_that_of_the_law_at_any_time_of_a_block(hour: int) -> None:
     # 12 h of 10 days are 5 %; sd of the share of 20,000 is 0.15 %, and few have two at once.
-    assert LAW.share == 0.05
+    assert share_of(LAW) == 0.05
     shares = [len(np.unique(episodes(seed=seed).at(hour * HOUR_MS + 40 * DAY_MS).member)) / SIZE for seed in range(8)]
-    assert np.mean(shares) == pytest.approx(LAW.share, abs=0.0025)
+    assert np.mean(shares) == pytest.approx(share_of(LAW), abs=0.0025)
 
 
 def test_the_same_episodes_are_the_same_object() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -12,10 +13,11 @@ import pytest
 from schemas.catalog import Topic
 from schemas.columnar import ColumnarDecoder
 from schemas.registry import Registry, UnknownSchemaError
-from simulators.damage import damaging, spoiled
+from simulators.damage import DAMAGE, Damage, damaging, spoiled
 from simulators.encoding import encoder
 from simulators.error import ConfigurationError
-from simulators.fault import DAMAGE, Damage, Fault, Faults, FaultShares
+from simulators.fault import EventFaultShares, Fault, FaultShares
+from simulators.fault_injection import Faults
 from simulators.fault_ledger import FaultLedger
 from simulators.misreading import ROLLOVER_MS
 from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Slice
@@ -27,7 +29,7 @@ DEVICES = {
     ASIC_TOPIC: SIMULATION.asics.fleet.identity["device_id"],
     GPU_TOPIC: SIMULATION.gpus.fleet.identity["device_id"],
 }
-CLEAN = slices(SIMULATION, 240)
+CLEAN = tuple(slices(SIMULATION, 240))
 Identity = tuple[str, int]
 
 
@@ -42,14 +44,14 @@ class OneSchema:
 
 
 @cache
-def faulted(shares: FaultShares, seed: int = 1) -> tuple[list[Slice], pl.DataFrame]:
+def faulted(shares: FaultShares, seed: int = 1, found: Sequence[Slice] = CLEAN) -> tuple[list[Slice], pl.DataFrame]:
     """What is sent of the small operator, and the ledger."""
     faults = Faults(shares, DEVICES, seed)
-    done = [faults.apply(part) for part in CLEAN]
+    done = [faults.apply(part) for part in found]
     return [part.slice for part in done], pl.concat([*(part.ledger for part in done), faults.lost()])
 
 
-def readings(found: list[Slice], topic: str = ASIC_TOPIC.name) -> list[Identity]:
+def readings(found: Sequence[Slice], topic: str = ASIC_TOPIC.name) -> list[Identity]:
     """Who reported, and the time of the report, in the order that they were sent."""
     frames = [frame for part in found for of, frame in part.readings if of.name == topic]
     return [row for frame in frames for row in frame.select("device_id", "observed_at").iter_rows()]
@@ -60,7 +62,7 @@ def ledger_of(ledger: pl.DataFrame, kind: str, topic: str = ASIC_TOPIC.name) -> 
     return ledger.filter(kind=kind, topic=topic).select("key", "event_time_ms").rows()
 
 
-def wire(found: list[Slice]) -> list[bytes]:
+def wire(found: Sequence[Slice]) -> list[bytes]:
     """The bytes that are sent."""
     encoders = {topic.name: damaging(encoder(topic, 1)) for topic in (ASIC_TOPIC, GPU_TOPIC)}
     return [value for part in found for topic, frame in part.readings for value in encoders[topic.name](frame)]
@@ -72,10 +74,11 @@ def test_the_same_seed_gives_the_same_bytes_and_the_same_ledger() -> None:
     assert ledger.equals(same)
 
 
-@pytest.mark.parametrize("kind", Fault)
+@pytest.mark.parametrize("kind", FaultShares().by_fault())
 def test_another_seed_gives_other_faults_of_every_kind(kind: Fault) -> None:
-    _, ledger = faulted(FaultShares(**{kind: 0.1}))
-    _, other = faulted(FaultShares(**{kind: 0.1}), seed=2)
+    shares = FaultShares.parse(f"{kind}=0.1")
+    _, ledger = faulted(shares)
+    _, other = faulted(shares, seed=2)
     assert not ledger.equals(other)
 
 
@@ -207,6 +210,9 @@ def test_a_frame_without_corrupt_readings_has_the_columns_of_its_schema() -> Non
         pytest.param("late=nan", "must lie between 0 and 1, got nan", id="no share"),
         pytest.param("late=0.6,missing=0.6", "add up to more than 1", id="more than all"),
         pytest.param("late=0.1,late=0.2", "the fault late is given twice", id="twice"),
+        pytest.param("events.stuck=0.1", "unknown fault 'events.stuck'", id="no fault of events"),
+        pytest.param("stale=0.1", "unknown fault 'stale'", id="no fault of readings"),
+        pytest.param("events.late=0.6,events.missing=0.6", "add up to more than 1", id="more than all events"),
     ],
 )
 def test_shares_that_make_no_sense_are_refused(text: str, message: str) -> None:
@@ -217,6 +223,8 @@ def test_shares_that_make_no_sense_are_refused(text: str, message: str) -> None:
 
 def test_shares_are_read_as_they_are_written() -> None:
     assert FaultShares.parse(" late=0.01, stuck=1 ") == FaultShares(late=0.01, stuck=1.0)
+    assert FaultShares.parse("events.stale=0.5,late=0.1") == FaultShares(late=0.1, events=EventFaultShares(stale=0.5))
+    assert FaultShares.parse("events.stale=0.5")
     assert not FaultShares.parse("")
 
 
@@ -238,6 +246,7 @@ def test_the_ledger_is_a_line_of_json_a_fault_and_goes_on_where_it_was(tmp_path:
             "event_time": time,
             "shift_ms": None,
             "damage": row["damage"].item(),
+            "event_id": None,
         }
     ]
 

@@ -6,7 +6,7 @@ import pytest
 from simulators.asic import fault
 from simulators.asic.fault import BOARDS, Faults
 from simulators.timeline import DAY_MS, HOUR_MS, MINUTE_MS
-from tests.simulators_world import START_MS
+from tests.simulators_world import START_MS, share_of
 
 SIZE = 30_000
 
@@ -30,7 +30,8 @@ def test_at_any_time_as_many_are_broken_as_the_rates_say(at_ms: int) -> None:
     }
     for law, count in counts.items():
         # Binomial, five standard deviations and one device.
-        assert abs(count - n * law.share) <= 5 * np.sqrt(n * law.share) + 1, law
+        expected = n * share_of(law)
+        assert abs(count - expected) <= 5 * np.sqrt(expected) + 1, law
 
 
 def test_a_device_without_a_board_has_two_thirds_of_its_hashrate_and_a_little_more_of_its_power() -> None:

@@ -129,8 +129,7 @@ def test_no_gpu_is_held_twice_or_out_of_service(asks: list[tuple[int, int]], day
         elif fleet.hold(name, GROUP, gpus):
             fleet.start(name, course(1, name, 3_600_000), at_ms)
             held[name] = gpus
-        in_service = dict(zip((r.resource_group_id for r in fleet.fleet.groups), fleet.in_service(at_ms), strict=True))
-        out = units - in_service[GROUP]
+        out = units - fleet.in_service(at_ms)[GROUP]
         assert fleet.free(GROUP) == units - out - sum(held.values())
     readings = fleet.readings(start_ms)
     assert readings["power_w"].is_between(65, 700).all()
@@ -274,11 +273,11 @@ def placed(resource: e.Resource, *sizes: int) -> int:
 def test_the_agents_place_nothing_on_gpus_that_are_out_of_service() -> None:
     found = first_breakdown(79)
     fleet = fleet_at(found.at_ms)
-    index = [resource.resource_group_id for resource in fleet.fleet.groups].index(GROUP)
+    (plan,) = (resource for resource in fleet.fleet.groups if resource.resource_group_id == GROUP)
     sizes = (8, units_of(fleet) - 8)
 
     def known() -> e.Resource:
-        return replace(fleet.resource(index, found.at_ms), recorded_at=a.at(-120), transformer_id=None)
+        return replace(fleet.as_in_service(plan, found.at_ms), recorded_at=a.at(-120), transformer_id=None)
 
     assert placed(known(), *sizes) == 2
     fleet.break_down(found.at_ms)
