@@ -2,8 +2,8 @@
 
 A started workload takes some seconds to come up, runs for as long as the command says, and rarely fails by its own code
 on the way. One whose GPUs are still taken waits for them until its command expires. A stopped one leaves at once,
-without a report: who stopped it knows. One whose GPUs break down has failed for good, as the contract has no way back
-from there: its customer submits what its newest checkpoint lacks as a workload of its own, as a job that restarts does.
+without a report: who stopped it knows. One whose GPUs break down or lose power has failed for good, as the contract has
+no way back from there: its customer submits what its newest checkpoint lacks as a workload of its own.
 """
 
 import re
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from schemas import events
 from schemas.events import CommandKind, WorkloadAction
 from simulators.gpu.course import Course, course
-from simulators.gpu.fleet import GpuFleet, Loss
+from simulators.gpu.fleet import GpuFleet
 from simulators.gpu.xid import APPLICATION
 from simulators.identity import event_id
 from simulators.noise import Noise
@@ -82,15 +82,13 @@ class Scheduler:
     def reports(self, start_ms: int, end_ms: int) -> Iterator[events.WorkloadRequest]:
         """Advances the workloads by a slice and yields what happened in [start, end); nothing is dated earlier."""
         for workload_id, loss in sorted(self._gpus.break_down(start_ms).items()):
-            yield from self._interrupted(self._jobs[workload_id], loss, start_ms)
+            yield from self._interrupted(self._jobs[workload_id], str(loss), start_ms)
         for job in sorted(self._jobs.values(), key=lambda job: (job.ready_ms, job.workload_id)):
             is_powered = job.resource_group_id not in self.unpowered
             if job.holds and not is_powered:
-                yield self._end(job, start_ms, "the servers lost power")
+                yield from self._interrupted(job, "the servers lost power", start_ms)
                 continue
-            if not job.holds:
-                job.holds = is_powered and self._gpus.hold(job.workload_id, job.resource_group_id, job.gpus)
-            if not job.holds:
+            if not job.holds and not (is_powered and self._hold(job)):
                 if job.expires_ms < end_ms:
                     free = self._gpus.free(job.resource_group_id) if is_powered else 0
                     yield self._end(job, max(job.expires_ms, start_ms), f"{free} of {job.gpus} GPUs were free")
@@ -129,9 +127,7 @@ class Scheduler:
             elif report.action is WorkloadAction.REPORT_STARTED:
                 job = self._job(workload_id, command, to_ms(command.issued_at))
                 job.started_ms = to_ms(report.observed_at)
-                job.holds = self._gpus.hold(job.workload_id, job.resource_group_id, job.gpus)
-                if job.holds:
-                    self._gpus.start(workload_id, job.course, job.started_ms)
+                self._hold(job)
                 self._jobs[workload_id] = job
 
     def _job(self, workload_id: str, command: events.AllocationCommand, now_ms: int) -> _Job:
@@ -151,10 +147,15 @@ class Scheduler:
             course=course(self._seed, workload_id, int(duration_ms * when) if xid else duration_ms, xid),
         )
 
-    def _interrupted(self, job: _Job, loss: Loss, at_ms: int) -> Iterator[events.WorkloadRequest]:
+    def _hold(self, job: _Job) -> bool:
+        """Gives a job its GPUs, on which one that has started goes on; returns whether there were enough."""
+        job.holds = self._gpus.hold(job.workload_id, job.resource_group_id, job.gpus)
+        if job.holds and job.started_ms is not None:
+            self._gpus.start(job.workload_id, job.course, job.started_ms)
+        return job.holds
+
+    def _interrupted(self, job: _Job, reason: str, at_ms: int) -> Iterator[events.WorkloadRequest]:
         saved_ms = 0 if job.started_ms is None else job.course.saved_ms(at_ms - job.started_ms)
-        error = loss.breakdown.error
-        reason = f"{error.words} (XID {error.xid}) on {loss.device_id}"
         submitted = self._submitted.get(job.workload_id)
         if submitted is None:
             yield self._end(job, at_ms, reason)

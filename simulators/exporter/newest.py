@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from schemas.catalog import Topic
 from simulators.fleet import PERIOD_MS, SLICE_MS
@@ -31,13 +30,16 @@ class Newest:
         self._gpus = simulation.gpus.fleet
         self._start_ms = simulation.now_ms
         self._corrected = CorrectedErrors(self._gpus.size, simulation.seed)
+        self._energy_mj = np.zeros(self._gpus.size, dtype=np.int64)
+        self._double = np.zeros(self._gpus.size, dtype=np.int64)
+        self._xid = np.zeros(self._gpus.size, dtype=np.int32)
 
     def take(self, found: Slice) -> None:
         """Takes what happened in a slice; `begin` comes first, and slices in order."""
         part = found.start_ms % PERIOD_MS // SLICE_MS
         for topic, frame in found.readings:
             frames = self._frames[topic.name]
-            frames[part] = frame if topic is ASIC_TOPIC else self._counted(frame, frames[part], found.start_ms)
+            frames[part] = frame if topic is ASIC_TOPIC else self._counted(frame, found.start_ms)
 
     def frame(self, topic: Topic) -> pl.DataFrame:
         """Returns the newest reading of each device that has reported.
@@ -46,16 +48,21 @@ class Newest:
         """
         return pl.concat([frame for frame in self._frames[topic.name] if frame.height] or [pl.DataFrame()])
 
-    def _counted(self, frame: pl.DataFrame, before: pl.DataFrame, at_ms: int) -> pl.DataFrame:
-        nothing: NDArray[np.int64] = np.zeros(frame.height, dtype=np.int64)
-        was = before if before.height else frame.with_columns(energy_mj=nothing, ecc_double=nothing, xid=nothing)
-        energy_mj = was["energy_mj"].to_numpy() + (frame["power_w"].to_numpy() * PERIOD_MS).astype(np.int64)
+    def _counted(self, frame: pl.DataFrame, at_ms: int) -> pl.DataFrame:
+        due = self._gpus.due(at_ms)
+        rows = np.arange(due.low, due.high)
+        if frame.height < len(due):
+            # They are in order, but those without power say nothing.
+            is_there = self._gpus.identity["device_id"][due.low : due.high].is_in(frame["device_id"].implode())
+            rows = rows[is_there.to_numpy()]
         xid = frame["xid"].to_numpy()
-        is_new = np.isin(xid, _BEYOND_CORRECTION) & (xid != was["xid"].to_numpy())
+        self._energy_mj[rows] += (frame["power_w"].to_numpy() * PERIOD_MS).astype(np.int64)
+        self._double[rows] += np.isin(xid, _BEYOND_CORRECTION) & (xid != self._xid[rows])
+        self._xid[rows] = xid
         return frame.hstack(
             [
-                pl.Series("energy_mj", energy_mj),
-                pl.Series("ecc_corrected", self._corrected.total(self._gpus.due(at_ms).rows, at_ms - self._start_ms)),
-                pl.Series("ecc_double", was["ecc_double"].to_numpy() + is_new),
+                pl.Series("energy_mj", self._energy_mj[rows]),
+                pl.Series("ecc_corrected", self._corrected.total(rows, at_ms - self._start_ms)),
+                pl.Series("ecc_double", self._double[rows]),
             ]
         )

@@ -23,6 +23,6 @@ class CorrectedErrors:
         self._per_day = _PER_DAY * np.exp(rng.normal(0.0, _SPREAD, size))
         self._first = rng.random(size)
 
-    def total(self, rows: slice, elapsed_ms: int) -> NDArray[np.int64]:
+    def total(self, rows: NDArray[np.int64], elapsed_ms: int) -> NDArray[np.int64]:
         """Returns how many each GPU of some rows has had in a time; it only grows with it."""
         return np.floor(self._first[rows] + self._per_day[rows] * (elapsed_ms / DAY_MS)).astype(np.int64)

@@ -16,7 +16,7 @@ from simulators.ambient import Ambient
 from simulators.fleet import PERIOD_MS, SLICE_MS, Fleet
 from simulators.gpu.board import Boards
 from simulators.gpu.course import Course, Courses
-from simulators.gpu.xid import Breakdown, Breakdowns, Reach
+from simulators.gpu.xid import Breakdown, Breakdowns, Error, Reach
 from simulators.noise import Noise
 from simulators.timeline import to_datetime
 
@@ -48,7 +48,10 @@ class Loss:
     """Why a workload lost its GPUs: the device that broke, and how."""
 
     device_id: str
-    breakdown: Breakdown
+    error: Error
+
+    def __str__(self) -> str:
+        return f"{self.error.words} (XID {self.error.xid}) on {self.device_id}"
 
 
 class GpuFleet:
@@ -120,7 +123,7 @@ class GpuFleet:
             for slot in np.unique(self._holder[self._take_out(breakdown)]).tolist():
                 name = self._names[slot]
                 if name is not None:
-                    lost.setdefault(name, Loss(device_id, breakdown))
+                    lost.setdefault(name, Loss(device_id, breakdown.error))
         return lost
 
     def busy(self, resource_group_id: str) -> int:

@@ -154,6 +154,24 @@ def test_a_workload_that_is_taken_up_again_goes_on_alike_on_its_gpus() -> None:
     assert (found["temp_c"] - expected["temp_c"]).abs().max() < 3  # type: ignore[operator]
 
 
+def test_a_workload_that_finds_its_gpus_taken_after_a_restart_goes_on_when_they_come_free() -> None:
+    simulation = a_simulation(start_ms=START_MS + 300_000, is_new=False)
+    commands = [workload_command(workload_id=f"wl-{number}", gpus=24, duration_s=3600) for number in (1, 2)]
+    started = [
+        e.WorkloadRequest(event_id=f"{number}", workload_id=f"wl-{number}", action=WorkloadAction.REPORT_STARTED,
+                          observed_at=START + timedelta(seconds=30), customer_id="cust-7")
+        for number in (1, 2)
+    ]  # fmt: skip
+    simulation.restore(commands, started)
+    slices(simulation, 60)
+    assert simulation.scheduler.running == ("wl-1",)
+    simulation.obey(workload_command(CommandKind.STOP_WORKLOAD, workload_id="wl-1", at=START + timedelta(seconds=300)))
+    frames = [dict(part.readings)[GPU_TOPIC] for part in slices(simulation, 15)]
+    held = pl.concat(frames).filter(pl.col("workload_id") == "wl-2")
+    assert held.height == 24
+    assert held["utilization_ratio"].min() > 0  # type: ignore[operator]
+
+
 def test_a_workload_whose_own_code_fails_shows_why_and_is_not_asked_for_again() -> None:
     simulation = a_simulation()
     # One in fifty fails; the fate is that of workload and command.

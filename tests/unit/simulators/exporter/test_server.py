@@ -91,6 +91,24 @@ def test_an_error_beyond_correction_is_counted_once() -> None:
     assert {uuid: count for uuid, count in counted.items() if count} == {device: 1.0}
 
 
+def test_devices_that_say_nothing_are_not_shown_and_count_on_when_they_are_back() -> None:
+    simulation = a_simulation()
+    newest = Newest()
+    newest.begin(simulation)
+    spent: dict[str, float] = {}
+    for number, part in enumerate(slices(simulation, 90)):
+        gpus = dict(part.readings)[GPU_TOPIC]
+        if 10 <= number < 20:
+            gpus = gpus.filter(pl.col("facility_id") != "Texas-1")
+        newest.take(Slice(part.start_ms, part.end_ms, ((GPU_TOPIC, gpus),), ()))
+        for device, power in gpus.select("device_id", "power_w").iter_rows():
+            spent[device] = spent.get(device, 0.0) + power * 15_000
+        if number == 19:
+            assert {uuid[:7] for uuid in samples(page(newest), "DCGM_FI_DEV_SM_CLOCK")} == {"texas-2", "canada-"}
+    assert len(spent) == 80
+    assert samples(page(newest), "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION") == pytest.approx(spent, abs=30)
+
+
 def test_miners_are_shown_with_their_mode() -> None:
     newest, found = shown(a_simulation(), 30)
     last = pl.concat([dict(part.readings)[ASIC_TOPIC] for part in found[-5:]])

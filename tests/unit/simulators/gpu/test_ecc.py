@@ -7,7 +7,7 @@ import numpy as np
 from simulators.gpu.ecc import CorrectedErrors
 from simulators.timeline import DAY_MS
 
-EVERY = slice(0, 10_000)
+EVERY = np.arange(10_000)
 
 
 def test_corrected_errors_only_grow_and_most_are_in_few_gpus() -> None:
