@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         "", description="Faults that `hcp simulate` puts into its data, as its --faults: late=0.01,events.stale=0.05 …"
     )
 
+    exporter_host: str = Field("127.0.0.1", description="Address of `hcp simulate --exporter`.")
+    exporter_port: int | None = Field(
+        None, ge=0, le=65535, description="Its port, 0 takes a free one; without it there is no exporter."
+    )
+
     bridge_host: str = Field("127.0.0.1", description="Address that `hcp bridge http` takes events on.")
     bridge_port: int = Field(8480, ge=0, le=65535, description="Its port; 0 takes a free one.")
     bridge_api_keys: SecretStr = Field(

@@ -349,6 +349,18 @@ class AsicTelemetry:
     hashrate_ths: float = field(metadata={"doc": "Hashrate over the reading's interval, TH/s; zero or more."})
     temp_c: float = field(metadata={"doc": "Hottest board, degrees Celsius."})
     fan_rpm: Int32 = field(metadata={"doc": "Mean fan speed, revolutions a minute."})
+    boards_hashing: Int32 = field(
+        metadata={"doc": "Hash boards that hash; -1 where the source does not say."}, default=-1
+    )
+    pool_rejected_ratio: float = field(
+        metadata={"doc": "Share of the work sent since the last start that pools rejected, 0 to 1."}, default=0.0
+    )
+    uptime_s: Int32 = field(
+        metadata={
+            "doc": "Time since the mining software started, s; 0 where it does not run, or the source does not say."
+        },
+        default=0,
+    )
 
 
 class AuditOutcome(StrEnum):
@@ -461,6 +473,15 @@ class GpuTelemetry:
     temp_c: float = field(metadata={"doc": "GPU temperature, degrees Celsius."})
     memory_used_gib: float = field(metadata={"doc": "Frame buffer in use, GiB; zero or more."})
     workload_id: str | None = field(metadata={"doc": "Workload that holds the GPU, null when idle."}, default=None)
+    sm_clock_mhz: Int32 = field(metadata={"doc": "SM clock, MHz; 0 where it is not known."}, default=0)
+    memory_temp_c: float = field(
+        metadata={"doc": "Memory temperature, degrees Celsius; 0 where it is not known."}, default=0.0
+    )
+    xid: Int32 = field(metadata={"doc": "Number of the newest XID error, 0 for none."}, default=0)
+    throttle_reasons: int = field(
+        metadata={"doc": "What holds the clock down: NVML's bit mask (nvmlClocksEventReasons), 0 for nothing."},
+        default=0,
+    )
 
 
 class GridMarket(StrEnum):

@@ -58,12 +58,20 @@ _AWARD_HOLDS = (
 )
 
 RULES: dict[type, tuple[Rule, ...]] = {
-    events.AsicTelemetry: (_not_negative("power_w"), _not_negative("hashrate_ths"), _finite("temp_c")),
+    events.AsicTelemetry: (
+        _not_negative("power_w"),
+        _not_negative("hashrate_ths"),
+        _finite("temp_c"),
+        _ratio("pool_rejected_ratio"),
+        _not_negative("uptime_s"),
+        Rule("boards_hashing", pl.col("boards_hashing") >= -1, "must be -1 or more"),
+    ),
     events.GpuTelemetry: (
         _not_negative("power_w"),
         _ratio("utilization_ratio"),
         _finite("temp_c"),
         _not_negative("memory_used_gib"),
+        _finite("memory_temp_c"),
     ),
     events.MarketTick: (_positive("price_usd"),),
     events.NetworkStats: (

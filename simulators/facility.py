@@ -63,23 +63,20 @@ class Facilities:
             if is_told or self._shares(facility, at_ms) != self._shares(facility, at_ms - SLICE_MS):
                 yield self._record(facility, pue_ratio, at_ms)
 
-    def resource(self, resource: events.Resource, at_ms: int) -> events.Resource:
-        """Returns a group's record with the outages that it is in."""
-        windows = [
+    def outages(self, resource: events.Resource, at_ms: int) -> list[events.MaintenanceWindow]:
+        """Returns the outages that a group is in."""
+        return [
             events.MaintenanceWindow(starts_at=to_datetime(spell.start_ms), ends_at=to_datetime(spell.end_ms))
             for spell in self._spells(resource, at_ms)
         ]
-        return replace(resource, maintenance=windows)
 
-    def resource_changes(self, at_ms: int) -> Iterator[events.Resource]:
-        """Yields the groups whose outages are not those of a slice before."""
-        for resource in self._operator.resources:
-            if self._spells(resource, at_ms) != self._spells(resource, at_ms - SLICE_MS):
-                name = resource.resource_group_id
-                told = replace(
-                    resource, event_id=event_id("registry.resources", name, at_ms), recorded_at=to_datetime(at_ms)
-                )
-                yield self.resource(told, at_ms)
+    def changed_groups(self, at_ms: int) -> set[str]:
+        """Returns the groups whose outages are not those of a slice before."""
+        return {
+            resource.resource_group_id
+            for resource in self._operator.resources
+            if self._spells(resource, at_ms) != self._spells(resource, at_ms - SLICE_MS)
+        }
 
     def _spells(self, resource: events.Resource, at_ms: int) -> list[Spell]:
         sources = [self._feeders[resource.facility_id]]

@@ -20,7 +20,14 @@ _MEASURES = (
     "utilization_ratio",
     "temp_c",
     "fan_rpm",
+    "boards_hashing",
+    "pool_rejected_ratio",
+    "uptime_s",
     "memory_used_gib",
+    "sm_clock_mhz",
+    "memory_temp_c",
+    "xid",
+    "throttle_reasons",
 )
 
 

@@ -2,7 +2,8 @@
 
 Figures of ASICs are the makers' nameplates (hashrate and wall power at 25 °C): Bitmain's product pages for S19j Pro
 (104 TH/s, 3068 W), S19 XP (140 TH/s, 3010 W) and S21 (200 TH/s, 3500 W); MicroBT's page for M60S (186 TH/s at
-18.5 J/TH, so 3441 W).
+18.5 J/TH, so 3441 W). Antminers have two fans in front and two behind, Whatsminers one each. The warmest
+air is 45 degrees for Antminers, and 35 for a Whatsminer M32, which is assumed for the M60S too.
 """
 
 from dataclasses import dataclass
@@ -10,18 +11,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AsicModel:
-    """Nameplate of a miner."""
+    """Nameplate of a miner; `max_inlet_c` is the warmest air that its maker allows, degrees Celsius."""
 
     name: str
     slug: str
     hashrate_ths: float
     power_w: float
+    fans: int
+    max_inlet_c: float
 
 
-S19J_PRO = AsicModel("Antminer S19j Pro", "s19jpro", 104.0, 3068.0)
-S19_XP = AsicModel("Antminer S19 XP", "s19xp", 140.0, 3010.0)
-S21 = AsicModel("Antminer S21", "s21", 200.0, 3500.0)
-M60S = AsicModel("Whatsminer M60S", "m60s", 186.0, 3441.0)
+S19J_PRO = AsicModel("Antminer S19j Pro", "s19jpro", 104.0, 3068.0, fans=4, max_inlet_c=45.0)
+S19_XP = AsicModel("Antminer S19 XP", "s19xp", 140.0, 3010.0, fans=4, max_inlet_c=45.0)
+S21 = AsicModel("Antminer S21", "s21", 200.0, 3500.0, fans=4, max_inlet_c=45.0)
+M60S = AsicModel("Whatsminer M60S", "m60s", 186.0, 3441.0, fans=2, max_inlet_c=35.0)
+MODELS = {model.name: model for model in (S19J_PRO, S19_XP, S21, M60S)}
+"""All of them by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from simulators.feed import Feed
 from simulators.fleet import SLICE_MS
 from simulators.outlet import WORKER, Outlet
 from simulators.replay import Replay
-from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation
+from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation, Slice
 from simulators.site import operator
 from simulators.timeline import ceiling, floor, to_datetime, to_ms
 
@@ -102,10 +102,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who is told: `progress` about once a second, `notice` of what a person should know. Both default to nobody."""
+    """Who is told: `progress` about once a second, `notice` of what a person should know; `started` of the simulation
+    before its first slice, `advanced` of each slice as the devices measured it. All default to nobody.
+    """
 
     progress: Callable[[Progress], None] = lambda _: None
     notice: Callable[[str], None] = lambda _: None
+    started: Callable[[Simulation], None] = lambda _: None
+    advanced: Callable[[Slice], None] = lambda _: None
 
 
 def run(
@@ -137,6 +141,7 @@ class _Run:
             simulation = self._started()
             if simulation is None:
                 return 0
+            self._listener.started(simulation)
             self._outlet.send_entries(tuple(simulation.master_data()), self._stop)
             self._loop(simulation)
             self._outlet.flush(_FLUSH_S)
@@ -223,6 +228,7 @@ class _Run:
                     case events.WorkloadRequest():
                         simulation.scheduler.learn(event)
             found = simulation.advance()
+            self._listener.advanced(found)
             if faults is not None:
                 faulted = faults.apply(found)
                 found = faulted.slice

@@ -4,7 +4,7 @@ Pure: no Kafka, no clock. The same seed, start and commands give the same slices
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -15,19 +15,20 @@ from schemas import events
 from schemas.catalog import Topic, topic
 from schemas.events import CommandKind, PowerMode, ResourceKind
 from simulators.ambient import Ambient
-from simulators.asic import AsicFleet
+from simulators.asic.fleet import AsicFleet
 from simulators.damage import Damage
 from simulators.facility import Facilities
 from simulators.fleet import SLICE_MS, Fleet
-from simulators.gpu import GpuFleet
+from simulators.gpu.fleet import GpuFleet
 from simulators.grid import Grid
+from simulators.identity import event_id
 from simulators.market import Market
 from simulators.network import Network
 from simulators.replay import Replay
 from simulators.scheduler import Scheduler
 from simulators.signal import Signals
 from simulators.site import Operator, full_power_w
-from simulators.timeline import HOUR_MS, to_ms
+from simulators.timeline import HOUR_MS, to_datetime, to_ms
 from simulators.workload import Arrivals
 
 ASIC_TOPIC = topic("telemetry.asic")
@@ -82,6 +83,7 @@ class Simulation:
         if start_ms % SLICE_MS:
             raise ValueError(f"a simulation starts at a multiple of {SLICE_MS} ms, got {start_ms}")
         self.now_ms = start_ms
+        self.seed = seed
         self._start_ms = start_ms
         self._is_new = is_new
         self._operator = operator
@@ -89,7 +91,7 @@ class Simulation:
             facility_id: Ambient(climate, seed, facility_id) for facility_id, climate in operator.climates.items()
         }
         self.asics = AsicFleet(Fleet(operator.groups(ResourceKind.ASIC), seed, "asic"), ambients, seed, start_ms)
-        self.gpus = GpuFleet(Fleet(operator.groups(ResourceKind.GPU), seed, "gpu"), ambients, seed)
+        self.gpus = GpuFleet(Fleet(operator.groups(ResourceKind.GPU), seed, "gpu"), ambients, seed, start_ms)
         self.scheduler = Scheduler(self.gpus, seed)
         self._market = Market(seed)
         self._network = Network(seed)
@@ -99,13 +101,14 @@ class Simulation:
         self._facilities = Facilities(operator, ambients, seed, outages)
         self._fallbacks: dict[str, tuple[int, PowerMode]] = {}
         self._unpowered: dict[str, PowerMode] = {}
+        self._told_in_service = self.gpus.in_service(start_ms)
 
     def master_data(self) -> Iterator[Entry]:
         """Yields the master data, as it is published at every start."""
         for facility in self._facilities.records(self._load_shares(), self.now_ms):
             yield Entry(topic("registry.facilities"), facility)
         for resource in self._operator.resources:
-            yield Entry(topic("registry.resources"), self._facilities.resource(resource, self.now_ms))
+            yield Entry(topic("registry.resources"), self._as_it_stands(resource, self.now_ms))
         for customer in self._operator.customers:
             yield Entry(topic("registry.customers"), customer)
 
@@ -117,13 +120,15 @@ class Simulation:
         """
         commands = list(commands)
         for command in commands:
-            is_unpowered = command.resource_group_id in self._facilities.unpowered(to_ms(command.issued_at))
+            issued_ms = min(to_ms(command.issued_at), self.now_ms)
+            is_unpowered = command.resource_group_id in self._facilities.unpowered(issued_ms)
             if command.kind is CommandKind.SET_POWER_MODE and command.power_mode is not None and not is_unpowered:
-                self._set_mode(command, command.power_mode)
+                self._set_mode(command, command.power_mode, issued_ms)
         self._fall_back()
         self._supply()
         self.asics.settle(self.now_ms)
         self.scheduler.restore(commands, requests, self.now_ms)
+        self.gpus.settle(self.now_ms)
 
     def obey(self, command: events.AllocationCommand) -> bool:
         """Carries out a command from now on; returns whether it did (not one that is expired, repeated or unknown)."""
@@ -133,7 +138,7 @@ class Simulation:
             return False
         if command.resource_group_id in self._unpowered:
             return False
-        return self._set_mode(command, command.power_mode)
+        return self._set_mode(command, command.power_mode, self.now_ms)
 
     def advance(self) -> Slice:
         """Simulates the next SLICE_MS and returns what happened."""
@@ -154,11 +159,11 @@ class Simulation:
         self.now_ms = end_ms
         return Slice(start_ms, end_ms, readings, entries)
 
-    def _set_mode(self, command: events.AllocationCommand, mode: PowerMode) -> bool:
+    def _set_mode(self, command: events.AllocationCommand, mode: PowerMode, at_ms: int) -> bool:
         self._fallbacks.pop(command.resource_group_id, None)
         if command.hold_until is not None and command.fallback_mode is not None:
             self._fallbacks[command.resource_group_id] = (to_ms(command.hold_until), command.fallback_mode)
-        return self.asics.set_mode(command.resource_group_id, mode)
+        return self.asics.set_mode(command.resource_group_id, mode, at_ms)
 
     def _fall_back(self) -> None:
         # Devices that have lost contact take the mode that their last command named for that.
@@ -168,7 +173,7 @@ class Simulation:
                 if group in self._unpowered:
                     self._unpowered[group] = mode
                 else:
-                    self.asics.set_mode(group, mode)
+                    self.asics.set_mode(group, mode, until_ms)
 
     def _supply(self) -> None:
         # A group without power is off until it has it again, and then starts in the mode that it was in.
@@ -177,9 +182,9 @@ class Simulation:
             group = resource.resource_group_id
             if group in unpowered and group not in self._unpowered:
                 self._unpowered[group] = self.asics.mode(group)
-                self.asics.set_mode(group, PowerMode.OFF)
+                self.asics.set_mode(group, PowerMode.OFF, self.now_ms)
             elif group in self._unpowered and group not in unpowered:
-                self.asics.set_mode(group, self._unpowered.pop(group))
+                self.asics.set_mode(group, self._unpowered.pop(group), self.now_ms)
         self.scheduler.unpowered = unpowered
 
     def _of_powered(self, readings: pl.DataFrame) -> pl.DataFrame:
@@ -200,8 +205,8 @@ class Simulation:
     def _set_power_w(self, resource: events.Resource) -> float:
         group = resource.resource_group_id
         if resource.kind is ResourceKind.GPU:
-            free = self.gpus.free(group)
-            return free * resource.idle_power_w + (resource.units - free) * resource.max_power_w
+            busy = self.gpus.busy(group)
+            return (resource.units - busy) * resource.idle_power_w + busy * resource.max_power_w
         mode = self.asics.mode(group)
         return resource.units * next(point.power_w for point in resource.modes if point.mode is mode)
 
@@ -209,13 +214,35 @@ class Simulation:
         since_ms = self._start_ms if self._is_new else 0
         if start_ms > self._start_ms:
             yield from _entries("registry.facilities", self._facilities.changes(self._load_shares(), start_ms))
-            yield from _entries("registry.resources", self._facilities.resource_changes(start_ms))
+            yield from _entries("registry.resources", self._resource_changes(start_ms))
         yield from _entries("market.ticks", self._market.ticks(start_ms, end_ms))
         yield from _entries("network.stats", self._network.blocks(start_ms, end_ms))
         yield from _entries("grid.prices", self._grid.prices(start_ms, end_ms))
         yield from _entries("grid.signals", self._signals.signals(start_ms, end_ms, since_ms))
         yield from _entries("workloads.requests", self._arrivals.submissions(start_ms, end_ms))
         yield from _entries("workloads.requests", self.scheduler.reports(start_ms, end_ms))
+
+    def _resource_changes(self, at_ms: int) -> Iterator[events.Resource]:
+        # Before this slice's breakdowns, so a slice after the reports of the workloads that they end: a plan has then
+        # let go of those, and looks for no room for them among fewer GPUs.
+        told, self._told_in_service = self._told_in_service, self.gpus.in_service(at_ms)
+        changed = {group for group, units in self._told_in_service.items() if units != told[group]}
+        changed |= self._facilities.changed_groups(at_ms)
+        for resource in self._operator.resources:
+            if resource.resource_group_id in changed:
+                yield self._as_it_stands(resource, at_ms)
+
+    def _as_it_stands(self, resource: events.Resource, at_ms: int) -> events.Resource:
+        """Returns the registry's record of a group: the units in service, and the outages that it is in."""
+        told = replace(
+            resource,
+            event_id=event_id("registry.resources", resource.resource_group_id, at_ms),
+            recorded_at=to_datetime(at_ms),
+        )
+        if resource.kind is ResourceKind.GPU:
+            told = self.gpus.as_in_service(told, at_ms)
+        windows = [*told.maintenance, *self._facilities.outages(resource, at_ms)]
+        return replace(told, maintenance=sorted(windows, key=lambda window: (window.starts_at, window.ends_at)))
 
     def _opening(self, start_ms: int) -> Iterator[Entry]:
         # What is known already when the log begins: the newest block, day-ahead prices, and a queue of workloads.

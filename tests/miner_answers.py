@@ -15,12 +15,32 @@ def _said(**records: list[dict[str, Any]]) -> dict[str, Any]:
 
 STOCK: Answers = {
     "version": _said(VERSION=[{"API": "3.1", "BMMiner": "1.0.0", "Miner": "49.0.1.3", "Type": "Antminer S19 Pro"}]),
-    "summary": _said(SUMMARY=[{"Elapsed": 50474, "GHS 30m": 111878.26, "GHS 5s": 110566.89, "GHS av": 111834.85}]),
+    "summary": _said(
+        SUMMARY=[
+            {
+                "Elapsed": 50474,
+                "GHS 30m": 111878.26,
+                "GHS 5s": 110566.89,
+                "GHS av": 111834.85,
+                "Difficulty Accepted": 1305083904.0,
+                "Difficulty Rejected": 2490368.0,
+                "Pool Rejected%": 0.0,
+            }
+        ]
+    ),
     "stats": _said(
         STATS=[
             {"BMMiner": "1.0.0", "Type": "Antminer S19 Pro"},
             {
                 "Elapsed": 50474,
+                "chain_acn1": 114,
+                "chain_acn2": 114,
+                "chain_acn3": 114,
+                "chain_acn4": 0,
+                "chain_rate1": "37603.30",
+                "chain_rate2": "35536.22",
+                "chain_rate3": "37427.38",
+                "chain_rate4": "",
                 "fan1": 6000,
                 "fan2": 5880,
                 "fan3": 5040,
@@ -38,12 +58,29 @@ STOCK: Answers = {
 }
 LUXOS: Answers = {
     "version": _said(VERSION=[{"API": "3.7", "LUXminer": "2025.4.8", "Type": "Antminer S19k Pro"}]),
-    "summary": _said(SUMMARY=[{"GHS 15m": 61506.37, "GHS 1m": 60829.48, "GHS 5s": 59756.06, "GHS av": 56917.91}]),
+    "summary": _said(
+        SUMMARY=[
+            {
+                "Elapsed": 3453,
+                "GHS 15m": 61506.37,
+                "GHS 1m": 60829.48,
+                "GHS 5s": 59756.06,
+                "GHS av": 56917.91,
+                "Difficulty Accepted": 42323968,
+                "Difficulty Rejected": 32768,
+                "Pool Rejected%": 0.0773,
+            }
+        ]
+    ),
     "stats": _said(
         STATS=[
             {"Type": "Antminer S19k Pro"},
             {
                 "Elapsed": 3453,
+                "chain_acn1": 77,
+                "chain_acn2": 77,
+                "chain_acn3": 77,
+                "chain_acn4": 0,
                 "fan1": 1920,
                 "fan2": 1920,
                 "fan3": 2340,
@@ -60,7 +97,17 @@ LUXOS: Answers = {
 }
 BRAIINS: Answers = {
     "version": _said(VERSION=[{"API": "3.7", "BOSminer+": "0.2.0"}]),
-    "summary": _said(SUMMARY=[{"MHS 1m": 247350754.34, "MHS 5s": 248186677.2, "MHS av": 244601275.72}]),
+    "summary": _said(
+        SUMMARY=[
+            {
+                "Elapsed": 7039,
+                "MHS 1m": 247350754.34,
+                "MHS 5s": 248186677.2,
+                "MHS av": 244601275.72,
+                "Pool Rejected%": 0.25,
+            }
+        ]
+    ),
     "temps": _said(TEMPS=[{"Board": 50.375, "Chip": 65.375, "ID": 1}, {"Board": 49.0, "Chip": 64.0, "ID": 2}]),
     "fans": _said(
         FANS=[{"FAN": k, "ID": k, "RPM": rpm, "Speed": 92} for k, rpm in enumerate((5943, 5943, 5943, 5973))]
@@ -78,13 +125,18 @@ WHATSMINER: Answers = {
                 "Power": 3417,
                 "Power_RT": 3427,
                 "Power Mode": "Normal",
+                "Elapsed": 10154,
+                "Difficulty Accepted": 158334976.0,
+                "Difficulty Rejected": 0.0,
                 "Temperature": 71.5,
                 "Fan Speed In": 6450,
                 "Fan Speed Out": 6480,
             }
         ]
     ),
-    "devs": _said(DEVS=[{"ASC": k, "Temperature": temp} for k, temp in enumerate((70.0, 69.5, 71.5))]),
+    "devs": _said(
+        DEVS=[{"ASC": k, "MHS 1m": 22103789.84, "Temperature": temp} for k, temp in enumerate((70.0, 69.5, 71.5))]
+    ),
 }
 WHATSMINER_2: Answers = {
     "summary": _said(
@@ -94,20 +146,41 @@ WHATSMINER_2: Answers = {
                 "MHS av": 125000000.0,
                 "Power": 3200,
                 "Power Mode": "Low",
+                "Elapsed": 25000,
+                "Pool Rejected%": 0.0,
                 "Fan Speed In": 5400,
                 "Fan Speed Out": 5280,
             }
         ]
     ),
-    "devs": _said(DEVS=[{"ASC": k, "Temperature": temp} for k, temp in enumerate((65.0, 66.0, 67.0))]),
+    "devs": _said(
+        DEVS=[
+            {"ASC": k, "MHS av": rate, "Temperature": temp}
+            for k, (rate, temp) in enumerate(((41500000.0, 65.0), (41500000.0, 66.0), (0.0, 67.0)))
+        ]
+    ),
 }
 SEALMINER: Answers = {
     "version": _said(VERSION=[{"API": "3.7", "BDMiner": "4.11.1"}]),
-    "summary": _said(SUMMARY=[{"MHS 1m": 197599714.1, "MHS 5s": 368479432.78, "MHS av": 206860473.51}]),
+    "summary": _said(
+        SUMMARY=[
+            {
+                "Elapsed": 2481,
+                "MHS 1m": 197599714.1,
+                "MHS 5s": 368479432.78,
+                "MHS av": 206860473.51,
+                "Difficulty Accepted": 118444032.0,
+                "Difficulty Rejected": 655360.0,
+            }
+        ]
+    ),
     "stats": _said(
         STATS=[
             {
                 "Elapsed": 2481,
+                "0 MHS(Sample)": 73905832.0,
+                "1 MHS(Sample)": 73626639.19,
+                "2 MHS(Sample)": 72846394.9,
                 "0 Speed": 3723,
                 "1 Speed": 3723,
                 "2 Speed": 3753,

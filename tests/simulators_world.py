@@ -6,7 +6,12 @@ from typing import Any
 import polars as pl
 
 from schemas import events as e
+from simulators.ambient import Ambient
+from simulators.asic.fleet import AsicFleet
 from simulators.encoding import encoder
+from simulators.episode import Law
+from simulators.fleet import SLICE_MS, Fleet
+from simulators.portfolio import Climate
 from simulators.simulation import Simulation, Slice
 from simulators.site import Operator, operator
 from simulators.timeline import to_ms
@@ -23,6 +28,25 @@ def an_operator(miners: int = 60, gpus: int = 80, at_ms: int = START_MS) -> Oper
 def a_simulation(seed: int = 1, start_ms: int = START_MS, **options: Any) -> Simulation:
     """A simulation of the small operator."""
     return Simulation(an_operator(at_ms=start_ms), seed, start_ms, **options)
+
+
+def an_asic_fleet(
+    miners: int = 600, seed: int = 1, start_ms: int = START_MS, climate: Climate | None = None
+) -> AsicFleet:
+    """The miners alone, all in the climate where one is given."""
+    found = an_operator(miners, 0, start_ms)
+    ambients = {site: Ambient(climate or own, seed, site) for site, own in found.climates.items()}
+    return AsicFleet(Fleet(found.groups(e.ResourceKind.ASIC), seed, "asic"), ambients, seed, start_ms)
+
+
+def asic_readings(fleet: AsicFleet, start_ms: int, seconds: int) -> pl.DataFrame:
+    """What the miners report from a time on (a multiple of 3 s), for a multiple of 3 s."""
+    return pl.concat([fleet.readings(at_ms) for at_ms in range(start_ms, start_ms + seconds * 1000, SLICE_MS)])
+
+
+def share_of(law: Law) -> float:
+    """Share of the members with an episode at any time, where few have two at once."""
+    return sum(law.length_ms) / 2 / law.mean_every_ms
 
 
 def set_mode(

@@ -15,6 +15,9 @@ _BLOCKS = "btc_blocks_*.csv"
 # Changes of difficulty before are those of another industry: China's ban of 2021, and growth of 60 % a year.
 _DIFFICULTY_FROM = "2023-06"
 _PRICES_FROM = "2024"
+_KALOS_IDLE_RANK = 37.0
+_KALOS_W = (62.0, 400.0)
+# Below that rank Kalos' GPUs are hardly utilised; an A100 at idle there, and at its limit.
 
 
 class Recording:
@@ -86,6 +89,15 @@ class Recording:
         percent, seconds = (frame[name].cast(pl.Float64).to_numpy() for name in frame.columns)
         drawn = np.exp(np.interp(np.arange(0.05, 100, 0.1), percent, np.log(np.maximum(seconds, 1))))
         return np.asarray(np.clip(drawn, SHORTEST_S, LONGEST_S))
+
+    def gpu_power_shares(self) -> Floats | None:
+        """Power over idle of GPUs in use in Acme's cluster Kalos at evenly spaced ranks, percent of a board's range."""
+        frame = self._frame("gpu_power_util_runtime_percentiles_*.csv", "percentile", "acme_kalos_gpu_power_w")
+        if frame is None:
+            return None
+        percent, power = (frame[name].cast(pl.Float64).to_numpy() for name in frame.columns)
+        drawn = np.interp(np.arange(_KALOS_IDLE_RANK, 100, 0.1), percent, power)
+        return np.asarray(100 * (drawn - _KALOS_W[0]) / (_KALOS_W[1] - _KALOS_W[0]))
 
     def _column(self, pattern: str, name: str) -> Floats | None:
         frame = self._frame(pattern, name)

@@ -5,17 +5,22 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
+import polars as pl
 
 from hcp.calibration.figure import Figure, Floats, moments, prices, quantiles, returns
 from hcp.calibration.recording import Recording
-from schemas.events import NetworkStats
+from schemas.events import NetworkStats, ResourceKind
+from simulators.ambient import Ambient
 from simulators.bitcoin import BitcoinPrice
+from simulators.fleet import PERIOD_MS, SLICE_MS, Fleet
+from simulators.gpu.course import course
+from simulators.gpu.fleet import GpuFleet
 from simulators.grid import CAD_USD, SettlementPoint
 from simulators.market import Market
 from simulators.network import EPOCH_BLOCKS, Network
 from simulators.replay import AESO_POINT
 from simulators.scarcity import STEP_MS
-from simulators.site import operator
+from simulators.site import GPU_IDLE_W, GPU_MAX_W, operator
 from simulators.timeline import DAY_MS, HOUR_MS
 from simulators.workload import Arrivals
 
@@ -27,6 +32,7 @@ _STEPS = range(START_MS, _SPAN.stop, STEP_MS)
 _STEPS_A_QUARTER = 3
 _STEPS_AN_HOUR = 12
 _GPUS = 2_000
+_JOB_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,8 @@ class Section:
 
 def sections(recording: Recording, seed: int) -> list[Section]:
     """Returns all series. Raises CalibrationError for a file that can't be read."""
-    return [*_energy(recording, seed), *_bitcoin(recording, seed), *_workloads(recording, seed)]
+    energy, bitcoin, workloads = (make(recording, seed) for make in (_energy, _bitcoin, _workloads))
+    return [*energy, *bitcoin, *workloads, _gpu_power(recording, seed)]
 
 
 def _energy(recording: Recording, seed: int) -> list[Section]:
@@ -127,3 +134,22 @@ def _workloads(recording: Recording, seed: int) -> list[Section]:
         Section("workloads, sizes", "GPUs", figures, sizes, None, published),
         Section("workloads, durations", "s", quantiles(0.25, 15.0), durations, recording.gpu_durations()),
     ]
+
+
+def _gpu_power(recording: Recording, seed: int) -> Section:
+    """A reading of each GPU of a fleet that is full of jobs of a day, each at another time of it."""
+    owned = operator(0, _GPUS, START_MS)
+    ambients = {name: Ambient(climate, seed, name) for name, climate in owned.climates.items()}
+    gpus = GpuFleet(Fleet(owned.groups(ResourceKind.GPU), seed, "gpu"), ambients, seed, START_MS)
+    number = 0
+    for group in gpus.fleet.groups:
+        for _ in range(gpus.free(group.resource_group_id)):
+            name = f"wl-{number}"
+            gpus.hold(name, group.resource_group_id, 1)
+            gpus.start(name, course(seed, name, _JOB_MS), START_MS - _JOB_MS * number // _GPUS)
+            number += 1
+    gpus.settle(START_MS)
+    readings = pl.concat([gpus.readings(START_MS + at_ms) for at_ms in range(0, PERIOD_MS, SLICE_MS)])
+    in_use = readings.filter(pl.col("workload_id").is_not_null())["power_w"].to_numpy()
+    shares = 100 * (in_use - GPU_IDLE_W) / (GPU_MAX_W - GPU_IDLE_W)
+    return Section("GPUs in use, power", "% over idle", quantiles(0.2, 4.0), shares, recording.gpu_power_shares())

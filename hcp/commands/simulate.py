@@ -11,6 +11,8 @@ from hcp.duration import parse_duration
 from hcp.recorded_data import DATA
 from hcp.stop_signal import stop_event
 from simulators import replay as recorded
+from simulators.exporter import server as exporter_page
+from simulators.exporter.newest import Newest
 from simulators.fault import FaultShares
 from simulators.run import Listener, Progress, SimulationConfig, run
 
@@ -40,12 +42,19 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
     replay_fx: float | None = typer.Option(None, help="USD for one unit of the file's money, e.g. 0.72 for CAD."),
     faults: str | None = typer.Option(
         None,
-        help="Shares of faulty readings (late, duplicate, disorder, missing, corrupt), faulty devices (skew, stuck), "
-        "and other events (events.late … events.corrupt, events.stale): late=0.01,events.stale=0.05,…  "
+        help="Shares of faulty readings (late, duplicate, disorder, missing, corrupt), of faulty devices (skew, "
+        "stuck), and of other events (events.late … events.corrupt, events.stale): late=0.01,events.stale=0.05,…  "
         "[default: HCP_FAULTS]",
     ),
     fault_ledger: Path | None = typer.Option(  # noqa: B008
         None, dir_okay=False, help="File that a line of JSON is appended to for each fault."
+    ),
+    exporter: int | None = typer.Option(
+        None,
+        min=0,
+        max=65535,
+        help="Port of a page of metrics of the devices, as dcgm-exporter and prometheus-asic have them; 0 takes a free "
+        "one.  [default: HCP_EXPORTER_PORT]",
     ),
     outages: float = typer.Option(1.0, min=0, help="How often feeders and transformers trip, over published rates."),
     check: bool = typer.Option(
@@ -77,16 +86,37 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
     )
     seconds = parse_duration(duration).total_seconds() if duration else None
     metrics_page.serve(config, "simulator")
+    newest = _exporter(config, config.exporter_port if exporter is None else exporter)
     stop = stop_event()
     timer = threading.Timer(seconds, stop.set) if seconds is not None else None
     if timer is not None:
         timer.start()
     try:
-        delivered = run(simulation, stop, Listener(progress=_Line(), notice=console.say))
+        delivered = run(simulation, stop, _listener(newest))
     finally:
         if timer is not None:
             timer.cancel()
     console.say(f"simulator: stopped, {delivered} events delivered")
+
+
+def _exporter(config: settings.Settings, port: int | None) -> Newest | None:
+    """Serves the devices' newest readings where there is a port, and says where; exit code 1 where it is taken."""
+    if port is None:
+        return None
+    newest = Newest()
+    try:
+        taken = exporter_page.serve(newest, config.exporter_host, port)
+    except OSError as error:
+        console.fail(f"exporter port {port} can't be used ({error}): name another by --exporter, 0 takes any")
+        raise typer.Exit(1) from error
+    console.say(f"simulator: devices on http://{config.exporter_host}:{taken}{exporter_page.PATH}")
+    return newest
+
+
+def _listener(newest: Newest | None) -> Listener:
+    if newest is None:
+        return Listener(progress=_Line(), notice=console.say)
+    return Listener(progress=_Line(), notice=console.say, started=newest.begin, advanced=newest.take)
 
 
 def _check(data: Path, out: Path | None, seed: int) -> int:

@@ -11,14 +11,23 @@ _UTILIZATION = "DCGM_FI_DEV_GPU_UTIL"  # percent
 _POWER = "DCGM_FI_DEV_POWER_USAGE"  # W
 _TEMPERATURE = "DCGM_FI_DEV_GPU_TEMP"  # degrees Celsius
 _MEMORY = "DCGM_FI_DEV_FB_USED"  # MiB
-_XID = "DCGM_FI_DEV_XID_ERRORS"  # number of the last error, 0 for none
+_MEMORY_TEMPERATURE = "DCGM_FI_DEV_MEMORY_TEMP"  # degrees Celsius
 
 _FIELDS = {
     _UTILIZATION: ("utilization_ratio", 1 / 100),
     _POWER: ("power_w", 1.0),
     _TEMPERATURE: ("temp_c", 1.0),
     _MEMORY: ("memory_used_gib", 1 / 1024),
+    _MEMORY_TEMPERATURE: ("memory_temp_c", 1.0),
 }
+_WHOLE_FIELDS = {
+    "DCGM_FI_DEV_SM_CLOCK": "sm_clock_mhz",
+    "DCGM_FI_DEV_XID_ERRORS": "xid",  # number of the newest error, 0 for none
+    # One field under the name of DCGM until 3.3 and the one since.
+    "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS": "throttle_reasons",
+    "DCGM_FI_DEV_CLOCKS_EVENT_REASONS": "throttle_reasons",
+}
+_KNOWN = _FIELDS.keys() | _WHOLE_FIELDS.keys()
 _INSTANCE = "GPU_I_ID"
 
 
@@ -33,7 +42,6 @@ class GpuReading:
     uuid: str
     labels: Mapping[str, str]
     values: dict[str, float] = field(default_factory=dict)
-    xid: int = 0
 
 
 def readings(page: str) -> tuple[GpuReading, ...]:
@@ -46,11 +54,11 @@ def readings(page: str) -> tuple[GpuReading, ...]:
         for family in text_string_to_metric_families(page):
             for sample in family.samples:
                 uuid = sample.labels.get("UUID")
-                if not uuid or _INSTANCE in sample.labels or sample.name not in {*_FIELDS, _XID}:
+                if not uuid or _INSTANCE in sample.labels or sample.name not in _KNOWN:
                     continue
                 gpu = found.setdefault(uuid, GpuReading(uuid, sample.labels))
-                if sample.name == _XID:
-                    gpu.xid = int(sample.value)
+                if sample.name in _WHOLE_FIELDS:
+                    gpu.values[_WHOLE_FIELDS[sample.name]] = int(sample.value)
                 else:
                     name, factor = _FIELDS[sample.name]
                     gpu.values[name] = sample.value * factor

@@ -1,6 +1,5 @@
 """GPUs as telemetry.gpu: pages of dcgm-exporter, which are asked over HTTP."""
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -16,7 +15,6 @@ GPU = topic("telemetry.gpu")
 
 _PAGE_BYTES = 8_000_000
 _CHUNK = 65_536
-_LOG = logging.getLogger(__name__)
 
 
 def source(exporter: Exporter, session: ClientSession, workload_label: str | None) -> Source:
@@ -25,13 +23,12 @@ def source(exporter: Exporter, session: ClientSession, workload_label: str | Non
 
 
 class _Scraped:
-    """An exporter, and the last error of each of its GPUs."""
+    """An exporter that is asked again and again."""
 
     def __init__(self, exporter: Exporter, session: ClientSession, workload_label: str | None) -> None:
         self._exporter = exporter
         self._session = session
         self._workload_label = workload_label
-        self._xids: dict[str, int] = {}
 
     async def read(self, at: datetime) -> tuple[bytes, Sequence[Event]]:
         """Returns the page and an event a GPU."""
@@ -40,10 +37,6 @@ class _Scraped:
             found = readings(page.decode())
         except (GpuPageError, UnicodeDecodeError) as error:
             raise UnreadableError(page, str(error)) from error
-        for gpu in found:
-            if gpu.xid not in {0, self._xids.get(gpu.uuid)}:
-                _LOG.warning("%s of %s: XID error %d", gpu.uuid, gpu.labels.get("Hostname"), gpu.xid)
-            self._xids[gpu.uuid] = gpu.xid
         return page, [self._event(gpu, at) for gpu in found]
 
     def _event(self, gpu: GpuReading, at: datetime) -> Event:

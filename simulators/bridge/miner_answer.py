@@ -46,13 +46,19 @@ class MinerAnswerError(BridgeError):
 
 @dataclass(frozen=True, slots=True)
 class MinerReading:
-    """One miner now. `power_w` is None where the firmware does not say it; `power_mode` too."""
+    """One miner now. `power_w` is None where the firmware does not say it; `power_mode` too.
+
+    `boards_hashing` is -1, `pool_rejected_ratio` and `uptime_s` are 0 where it does not.
+    """
 
     hashrate_ths: float
     power_w: float | None
     temp_c: float
     fan_rpm: int
     power_mode: PowerMode | None
+    boards_hashing: int
+    pool_rejected_ratio: float
+    uptime_s: int
 
 
 def parsed(content: bytes) -> dict[str, Any]:
@@ -104,6 +110,9 @@ def reading(answers: Mapping[str, Mapping[str, Any]]) -> MinerReading:
         ),
         fan_rpm=round(sum(fans) / len(fans)) if fans else 0,
         power_mode=_mode(summary, board, config),
+        boards_hashing=_boards_hashing(board, _records(answers.get("devs"), "DEVS")),
+        pool_rejected_ratio=_rejected_ratio(summary),
+        uptime_s=int(max(_first_number(summary.get("Elapsed"), board.get("Elapsed")) or 0.0, 0.0)),
     )
 
 
@@ -137,6 +146,27 @@ def _hottest(*sensors: Iterable[float]) -> float:
         if found := [value for value in temperatures if value]:
             return max(found)
     raise MinerAnswerError("no board says its temperature")
+
+
+def _boards_hashing(board: Mapping[str, Any], devices: Sequence[Mapping[str, Any]]) -> int:
+    """Returns how many boards have chips and a hashrate: chains of Antminers, boards of Sealminers and Whatsminers."""
+    chips = {name.removeprefix("chain_acn"): value for name, value in board.items() if name.startswith("chain_acn")}
+    if chips:
+        # Older firmware does not say the hashrate of each; a place without a board says an empty one.
+        return sum(bool(_number(n) and _number(board.get(f"chain_rate{place}", n))) for place, n in chips.items())
+    rates = [value for name, value in board.items() if re.fullmatch(r"\d+ MHS\(Sample\)", name)]
+    rates += [record.get("MHS 1m", record.get("MHS av")) for record in devices]
+    return sum(bool(_number(rate)) for rate in rates) if rates else -1
+
+
+def _rejected_ratio(summary: Mapping[str, Any]) -> float:
+    """Returns the rejected share of the work sent, by difficulty where it is said: a recorded percentage is 0."""
+    accepted, rejected = (_number(summary.get(f"Difficulty {what}")) for what in ("Accepted", "Rejected"))
+    if accepted is not None and rejected is not None and accepted + rejected > 0:
+        ratio = rejected / (accepted + rejected)
+    else:
+        ratio = (_number(summary.get("Pool Rejected%")) or 0.0) / 100
+    return min(max(ratio, 0.0), 1.0)
 
 
 def _mode(summary: Mapping[str, Any], board: Mapping[str, Any], config: Mapping[str, Any]) -> PowerMode | None:

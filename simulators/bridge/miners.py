@@ -72,6 +72,9 @@ class _Asked:
             "hashrate_ths": found.hashrate_ths,
             "temp_c": found.temp_c,
             "fan_rpm": found.fan_rpm,
+            "boards_hashing": found.boards_hashing,
+            "pool_rejected_ratio": found.pool_rejected_ratio,
+            "uptime_s": found.uptime_s,
         }
 
     async def _answer(self, command: str) -> bytes:

@@ -10,6 +10,7 @@ import io
 import json
 import multiprocessing
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -63,11 +64,16 @@ def main() -> int:
                 found = worker_metrics.read(world.workers.metrics_ports[WORKER])
                 if elapsed >= WARM_UP_S and found.answers:
                     lags.append(found.lag_events / args.rate)
+                    if lags[-1] >= PROMISED_LAG_S:
+                        print(f"{datetime.now(UTC):%H:%M:%S} lag {lags[-1]:.2f} s", flush=True)
                     if len(lags) % 30 == 0:
                         print(f"{elapsed:6.0f} s: {sent.value:,} sent, lag {lags[-1]:.2f} s", flush=True)
         finally:
             stop.set()
             source.join()
+            args.output.parent.mkdir(parents=True, exist_ok=True)
+            # It says who held the database.
+            shutil.copy(world.stack.log("timescale"), args.output.with_suffix(".timescale.log"))
         rate = sent.value / (args.minutes * 60 + WARM_UP_S)
     lags.sort()
     result = {
@@ -78,7 +84,6 @@ def main() -> int:
         "lag_max_s": round(lags[-1], 3),
     }
     print(json.dumps(result))
-    args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(result, indent=2) + "\n")
     return 0 if lags[-1] < PROMISED_LAG_S else 1
 

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import socketserver
 import threading
 from collections import Counter
@@ -18,7 +19,7 @@ from simulators.bridge import api_key
 from tests import miner_answers
 from tests.agents_world import World
 from tests.bridge_world import lines, metrics_page, port, price
-from tests.hcp_command import running_hcp
+from tests.hcp_command import hcp, running_hcp, so_far
 from tests.miner_answers import wire
 
 pytestmark = pytest.mark.integration
@@ -198,6 +199,8 @@ def test_miners_are_read_beside_others_that_are_silent_gone_or_mad(
     # 110.56689 TH/s x 29.5 J/TH = 3261.7 W
     assert newest["stock"].power_w == pytest.approx(3261.723, abs=0.001)
     assert (newest["luxos"].power_w, newest["luxos"].power_mode) == (1051.0, "ECO")
+    assert (newest["stock"].boards_hashing, newest["stock"].uptime_s) == (3, 50474)
+    assert newest["stock"].pool_rejected_ratio == pytest.approx(0.0019, abs=1e-4)
     assert newest["whats"].hashrate_ths == pytest.approx(67.43935249)
     assert set(newest) == {"stock", "luxos", "whats"}
     reasons = {bytes(value or b""): header["__connect.errors.exception.message"] for value, header in letters}
@@ -237,3 +240,33 @@ def test_gpus_are_read_from_their_exporters_and_one_that_lacks_a_figure_costs_it
     assert len(letters) == 2
     assert reasons[page.encode()].startswith(b"GPU-2: Object missing required field `power_w`")
     assert b"not a page of metrics" in reasons[b"<html>"]
+
+
+def test_simulated_gpus_come_through_an_exporter_and_the_bridge_as_they_are(world: World, tmp_path: Path) -> None:
+    simulate = ("simulate", "--miners", "40", "--gpus", "48", "--speed", "60", "--exporter", "0")
+    with running_hcp(world, *simulate) as simulator:
+        url = f"http://127.0.0.1:{port(simulator, 'simulator: devices on')}/metrics?group=texas-1-h100"
+        file = tmp_path / "exporters.csv"
+        file.write_text(f"url,facility_id,resource_group_id\n{url},Bridged,texas-1-h100\n")
+        with running_hcp(world, "bridge", "dcgm", str(file), "--interval", "0.5", "--workload-label", "pod") as bridge:
+            found = world.wait(
+                lambda: [event for event in so_far(world, "telemetry.gpu") if event.facility_id == "Bridged"],
+                lambda events: len({event.device_id for event in events}) == 24,
+            )
+            for process in (bridge, simulator):
+                process.send_signal(signal.SIGTERM)
+                _, talk = process.communicate(timeout=60)
+                assert process.returncode == 0, talk
+    ours = {event.device_id: event for event in world.events("telemetry.gpu") if event.facility_id != "Bridged"}
+    assert {event.device_id for event in found} <= ours.keys()
+    # An idle board: 345 MHz, and NVML's bit for it.
+    assert {(event.workload_id, event.sm_clock_mhz, event.throttle_reasons) for event in found} == {(None, 345, 1)}
+    assert all(30 < event.memory_temp_c < 60 and 60 < event.power_w < 80 for event in found)
+
+
+def test_an_exporter_s_port_that_is_taken_is_said(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        done = hcp(world, "simulate", "--exporter", str(number))
+    assert done.returncode == 1
+    assert f"exporter port {number} can't be used" in done.stderr

@@ -1,5 +1,6 @@
 """Prometheus' own checker accepts the configuration, and the alerts fire when they should."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -7,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from simulators.exporter import miner_page, server
+from simulators.exporter.newest import Newest
+from simulators.simulation import ASIC_TOPIC
 from tests.running_stack import RunningStack
+from tests.simulators_world import a_simulation, slices
 from tests.stack_fixture import parts_directory
 
 pytestmark = pytest.mark.integration
@@ -23,8 +28,10 @@ def promtool(stack: RunningStack) -> Promtool:
     assert stack.prometheus_url, "the stack runs without Prometheus"
     found = shutil.which("promtool") or str(next(parts_directory().glob("prometheus-*/usr/bin/promtool")))
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([found, *arguments], capture_output=True, text=True, check=False, cwd=CONFIGURATION)
+    def run(*arguments: str, page: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [found, *arguments], capture_output=True, text=True, check=False, cwd=CONFIGURATION, input=page
+        )
 
     return run
 
@@ -43,3 +50,22 @@ def test_a_broken_rule_is_refused(promtool: Promtool, tmp_path: Path) -> None:
     broken = tmp_path / "rules.yml"
     broken.write_text((CONFIGURATION / "rules.yml").read_text().replace("== 0", "= 0"))
     assert promtool("check", "rules", str(broken)).returncode != 0
+
+
+def test_the_exporter_s_page_is_valid(promtool: Promtool) -> None:
+    newest, simulation = Newest(), a_simulation()
+    newest.begin(simulation)
+    for part in slices(simulation, 15):
+        newest.take(part)
+    done = promtool("check", "metrics", page=miner_page.page(newest.frame(ASIC_TOPIC)))
+    assert (done.returncode, done.stderr) == (0, "")
+    done = promtool("check", "metrics", page=server.page(newest))
+    # It reads all, and finds fault with nothing but NVIDIA's own names: 3, where 1 is a page that it can't read.
+    assert done.returncode == 3, done.stdout + done.stderr
+    complaints = {line.partition(" ")[2] for line in (done.stdout + done.stderr).splitlines() if line}
+    assert complaints == {
+        "label names should be written in 'snake_case' not 'camelCase'",
+        'counter metrics should have "_total" suffix',
+    }
+    broken = re.sub(r'pod=""', 'pod="', server.page(newest), count=1)
+    assert promtool("check", "metrics", page=broken).returncode == 1

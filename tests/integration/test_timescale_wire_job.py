@@ -118,6 +118,29 @@ def test_clients_have_their_turn_within_a_refresh(tmp_path: Path) -> None:
         assert seen - {0, 40, 41}
 
 
+def test_a_refresh_goes_no_further_than_the_aggregate_below_holds(busy: WireServer) -> None:
+    start = (NOW - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
+    policy = "SELECT add_continuous_aggregate_policy(%s, interval '4 days', interval '1 hour', interval '1 minute')"
+    with busy.connect() as client:
+        client.execute("CREATE EXTENSION timescaledb")
+        create_hypertable(client, "m")
+        copy_rows(client, "m", 2000, step=timedelta(seconds=36), start=start)  # 20 hours
+        view = """CREATE MATERIALIZED VIEW {} WITH (timescaledb.continuous) AS
+            SELECT time_bucket('{}', {}) AS bucket, {} AS n FROM {} GROUP BY 1 WITH NO DATA"""
+        client.execute(view.format("hours", "1 hour", "ts", "count(*)", "m").encode())
+        client.execute(view.format("pairs", "2 hours", "bucket", "sum(n)", "hours").encode())
+        client.execute(view.format("other", "2 hours", "ts", "count(*)", "m").encode())
+        # Real time: what it doesn't hold, those above read from the rows.
+        client.execute("ALTER MATERIALIZED VIEW hours SET (timescaledb.materialized_only = false)")
+        client.execute("CALL refresh_continuous_aggregate('hours', NULL, %s)", (start + timedelta(hours=10),))
+        client.execute(policy, ("pairs",))
+        client.execute(policy, ("other",))
+        # Jobs have their turns in this order.
+        eventually(lambda: count(client, "other") >= 10, lambda: count(client, "other"))
+        newest = value(client, "SELECT max(bucket) FROM pairs")
+        assert start + timedelta(hours=5) <= newest <= start + timedelta(hours=8)
+
+
 def test_killed_server_has_every_committed_row_and_no_other(busy: WireServer) -> None:
     with busy.connect() as client:
         client.execute("CREATE EXTENSION timescaledb")

@@ -56,6 +56,18 @@ def test_without_recorded_data_nothing_is_judged(tmp_path: Path) -> None:
     assert report.summary([alone]) == ("0 of 0 figures are within their tolerance", True)
 
 
+def test_power_of_gpus_in_use_is_that_over_idle_of_those_with_the_most(tmp_path: Path) -> None:
+    rows = [(0, 55), (37, 62), (68.5, 231), (100, 400)]
+    lines = [f"{percent},{power}" for percent, power in rows]
+    (tmp_path / "gpu_power_util_runtime_percentiles_x.csv").write_text(
+        "\n".join(["percentile,acme_kalos_gpu_power_w", *lines])
+    )
+    shares = Recording(tmp_path).gpu_power_shares()
+    assert shares is not None
+    # 231 W lies halfway from 62 to 400 W.
+    assert np.quantile(shares, [0, 0.5, 1]) == pytest.approx([0, 50, 100], abs=0.2)
+
+
 def test_a_change_of_difficulty_is_counted_once_though_its_day_is_a_mean_of_both(tmp_path: Path) -> None:
     rows = [("2023-05-31", 1), ("2023-06-01", 100), ("2023-06-02", 100), ("2023-06-03", 104), ("2023-06-04", 110),
             ("2023-06-05", 110), ("2023-06-06", 110), ("2023-06-07", 99), ("2023-06-08", 99)]  # fmt: skip

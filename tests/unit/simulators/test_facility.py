@@ -256,3 +256,21 @@ def test_a_site_that_is_turned_off_has_another_pue_at_the_next_hour() -> None:
     (record,) = (f for f in emitted(slices(simulation, 63), "registry.facilities") if f.facility_id == "Texas-1")
     # A quarter of the load carries all of the fixed losses: 0.06 * 0.3 * (1 / 0.25 - 1), less 0.1 of the square's.
     assert record.pue_ratio == pytest.approx(before.pue_ratio + 0.06 * (0.3 * 3 - 0.1 * 0.75), abs=0.012)
+
+
+def test_a_workload_that_loses_its_power_is_submitted_again_with_what_its_checkpoint_lacks() -> None:
+    spell = short_spell(FEEDER_TRIP, "Texas-1")
+    simulation = a_simulation(SEED, spell.start_ms - 120_000, is_new=False, outages=OFTEN)
+    at = to_datetime(simulation.now_ms)
+    simulation.scheduler.learn(
+        e.WorkloadRequest(event_id="s", workload_id="wl-1", action=e.WorkloadAction.SUBMIT, observed_at=at,
+                          customer_id="cust-7", gpus=8, duration_s=36_000)
+    )  # fmt: skip
+    assert simulation.obey(workload_command(at=at, duration_s=36_000))
+    slices(simulation, 120)
+    requests = [r for r in emitted(slices(simulation, 9), "workloads.requests") if r.workload_id.startswith("wl-1")]
+    assert [(r.workload_id, r.action, r.duration_s) for r in requests] == [
+        ("wl-1", e.WorkloadAction.REPORT_FAILED, 0),
+        ("wl-1-r1", e.WorkloadAction.SUBMIT, 36_000),
+    ]
+    assert requests[0].reason == "the servers lost power: goes on as wl-1-r1 from 0 s"

@@ -10,6 +10,7 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
+from schemas.catalog import Topic
 from schemas.columnar import ColumnarDecoder
 from schemas.registry import Registry, UnknownSchemaError
 from simulators.damage import DAMAGE, Damage, damaging, spoiled
@@ -155,12 +156,13 @@ def test_a_wrong_clock_stays_as_wrong_as_it_is() -> None:
     assert any(shift == ROLLOVER_MS for shift in shifts)
 
 
-def test_a_stuck_sensor_repeats_its_first_values() -> None:
+@pytest.mark.parametrize(("kind", "measure"), [(ASIC_TOPIC, "uptime_s"), (GPU_TOPIC, "memory_temp_c")])
+def test_a_stuck_sensor_repeats_its_first_values(kind: Topic, measure: str) -> None:
     sent, ledger = faulted(FaultShares(stuck=0.2))
-    frames = [frame for part in sent for topic, frame in part.readings if topic is ASIC_TOPIC]
-    stuck = set(ledger_of(ledger, "stuck"))
+    frames = [frame for part in sent for topic, frame in part.readings if topic is kind]
+    stuck = set(ledger_of(ledger, "stuck", kind.name))
     values: dict[str, set[tuple[float, ...]]] = {}
-    for row in pl.concat(frames).select("device_id", "observed_at", "power_w", "temp_c", "fan_rpm").iter_rows():
+    for row in pl.concat(frames).select("device_id", "observed_at", "power_w", "temp_c", measure).iter_rows():
         if row[:2] in stuck:
             values.setdefault(row[0], set()).add(row[2:])
     # Noon is a multiple of ten minutes: the whole run is one stretch.

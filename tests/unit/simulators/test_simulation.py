@@ -115,6 +115,17 @@ def test_set_points_are_taken_up_from_the_log_the_newest_of_a_group_holds() -> N
     assert group["power_w"].max() < 25  # type: ignore[operator]
 
 
+def test_a_group_that_the_log_turned_on_minutes_ago_is_still_starting() -> None:
+    simulation = a_simulation(is_new=False)
+    commands = [set_mode(mode=mode, at=datetime(2026, 1, 15, 11, minute, tzinfo=UTC)) for minute, mode in
+                ((0, e.PowerMode.OFF), (58, e.PowerMode.NORMAL))]  # fmt: skip
+    simulation.restore(commands, [])
+    frames = [frame for part in slices(simulation, 15) for t, frame in part.readings if t.name == "telemetry.asic"]
+    group = pl.concat(frames).filter(pl.col("resource_group_id") == "texas-1-s21")
+    assert group["uptime_s"].is_between(120, 135).mean() > 0.9  # type: ignore[operator]
+    assert group["hashrate_ths"].median() < 40  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("name", ["telemetry.asic", "telemetry.gpu"])
 def test_the_fast_encoder_writes_what_the_plain_one_writes(name: str) -> None:
     simulation = a_simulation()

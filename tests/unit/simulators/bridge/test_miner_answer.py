@@ -18,35 +18,41 @@ from tests.miner_answers import Answers, wire
     [
         # (6000 + 5880 + 5040 + 5040) / 4 = 5490
         pytest.param(
-            miner_answers.STOCK, Firmware.STOCK, MinerReading(110.56689, None, 73.0, 5490, None), id="stock Antminer"
+            miner_answers.STOCK,
+            Firmware.STOCK,
+            MinerReading(110.56689, None, 73.0, 5490, None, 3, 0.0019046, 50474),
+            id="stock Antminer",
         ),
         pytest.param(
-            miner_answers.LUXOS, Firmware.LUXOS, MinerReading(60.82948, 1051.0, 47.0, 2130, PowerMode.ECO), id="LuxOS"
+            miner_answers.LUXOS,
+            Firmware.LUXOS,
+            MinerReading(60.82948, 1051.0, 47.0, 2130, PowerMode.ECO, 3, 0.00077362, 3453),
+            id="LuxOS",
         ),
         # (3 x 5943 + 5973) / 4 = 5950.5, to the even 5950
         pytest.param(
             miner_answers.BRAIINS,
             Firmware.BRAIINS,
-            MinerReading(247.35075434, 3480.0, 50.375, 5950, None),
+            MinerReading(247.35075434, 3480.0, 50.375, 5950, None, -1, 0.0025, 7039),
             id="Braiins",
         ),
         pytest.param(
             miner_answers.WHATSMINER,
             Firmware.WHATSMINER,
-            MinerReading(67.43935249, 3427.0, 71.5, 6465, PowerMode.NORMAL),
+            MinerReading(67.43935249, 3427.0, 71.5, 6465, PowerMode.NORMAL, 3, 0.0, 10154),
             id="Whatsminer",
         ),
         pytest.param(
             miner_answers.WHATSMINER_2,
             Firmware.WHATSMINER,
-            MinerReading(124.5, 3200.0, 67.0, 5340, PowerMode.ECO),
+            MinerReading(124.5, 3200.0, 67.0, 5340, PowerMode.ECO, 2, 0.0, 25000),
             id="Whatsminer, later firmware",
         ),
         # (3 x 3723 + 3753) / 4 = 3730.5, to the even 3730
         pytest.param(
             miner_answers.SEALMINER,
             Firmware.SEALMINER,
-            MinerReading(197.5997141, 3504.0, 70.0, 3730, PowerMode.NORMAL),
+            MinerReading(197.5997141, 3504.0, 70.0, 3730, PowerMode.NORMAL, 3, 0.0055026, 2481),
             id="Sealminer",
         ),
     ],
@@ -58,12 +64,44 @@ def test_each_firmware_is_known_by_its_version_and_read_by_its_own_names(
     said = {command: parsed(wire(answers, command)) for command in COMMANDS[who]}
     found = reading(said)
     assert found.hashrate_ths == pytest.approx(expected.hashrate_ths)
+    assert found.pool_rejected_ratio == pytest.approx(expected.pool_rejected_ratio, rel=1e-4)
+    assert (found.boards_hashing, found.uptime_s) == (expected.boards_hashing, expected.uptime_s)
     assert (found.power_w, found.temp_c, found.fan_rpm, found.power_mode) == (
         expected.power_w,
         expected.temp_c,
         expected.fan_rpm,
         expected.power_mode,
     )
+
+
+def _stock(summary: dict[str, Any], stats: dict[str, Any]) -> MinerReading:
+    record = {**miner_answers.STOCK["stats"]["STATS"][1], **stats}
+    said = {**miner_answers.STOCK["summary"]["SUMMARY"][0], **summary}
+    return reading({"summary": {"SUMMARY": [said]}, "stats": {"STATS": [record]}})
+
+
+@pytest.mark.parametrize(
+    ("stats", "boards"),
+    [
+        pytest.param({"chain_rate2": "0.00"}, 2, id="chips, but no hashrate"),
+        pytest.param({"chain_acn2": 0, "chain_acn3": 0}, 1, id="no chips"),
+        pytest.param({"chain_rate3": ""}, 2, id="an empty hashrate"),
+    ],
+)
+def test_a_board_without_chips_or_hashrate_does_not_hash(stats: dict[str, Any], boards: int) -> None:
+    assert _stock({}, stats).boards_hashing == boards
+
+
+@pytest.mark.parametrize(
+    ("summary", "ratio"),
+    [
+        pytest.param({"Difficulty Accepted": 0, "Difficulty Rejected": 0, "Pool Rejected%": 2.5}, 0.025, id="no work"),
+        pytest.param({"Difficulty Rejected": -5.0}, 0.0, id="less than none"),
+        pytest.param({"Difficulty Rejected": "much", "Pool Rejected%": 250}, 1.0, id="more than all"),
+    ],
+)
+def test_the_share_of_rejected_work_lies_between_0_and_1(summary: dict[str, Any], ratio: float) -> None:
+    assert _stock(summary, {}).pool_rejected_ratio == ratio
 
 
 def test_a_miner_whose_supply_is_off_is_off() -> None:
@@ -109,7 +147,10 @@ _JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["SUMMARY", "STATS", "DEVS", "CONFIG", "MHS av", "Elapsed", "temp_pcb1", "fan1", "ProfileStep", "Power"]
+                [
+                    *("SUMMARY", "STATS", "DEVS", "CONFIG", "MHS av", "Elapsed", "temp_pcb1", "fan1", "ProfileStep"),
+                    *("Power", "chain_acn1", "chain_rate1", "0 MHS(Sample)", "Difficulty Accepted", "Pool Rejected%"),
+                ]
             ),
             inner,
             max_size=4,

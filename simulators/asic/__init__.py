@@ -1,0 +1,1 @@
+"""The physical model of ASIC miners, vectorised over the fleet."""
