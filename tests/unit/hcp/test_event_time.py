@@ -1,5 +1,7 @@
 """Times on the command line: one form, one rule of zones and one error for all commands."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +12,17 @@ from hcp.event_time import parse_bound, parse_time
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
+@pytest.fixture
+def _in_texas(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose own zone is another."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "America/Chicago")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_in_texas")
 @pytest.mark.parametrize("text", ["2026-01-31T12:00:00Z", "2026-01-31T06:00-06:00", "2026-01-31 12:00", "20260131T12"])
 def test_a_time_without_a_zone_is_utc_and_any_other_is_brought_there(text: str) -> None:
     assert parse_time(text, "--from") == NOON
