@@ -34,7 +34,7 @@ def test_input_after_a_decision_leaves_its_solve_alone() -> None:
 def test_events_that_come_twice_and_out_of_order_change_no_decision() -> None:
     found = slices(a_simulation(), 1500)
     topics = ("market.ticks", "grid.prices", "network.stats")
-    faults = EventFaults(EventFaultShares(duplicate=0.5, disorder=0.4), 1)
+    faults = EventFaults(EventFaultShares(duplicate=0.5, late=0.4), 1)
     sent = [entry for part in found for entry in faults.apply(part.entries, part.start_ms)[0]]
     held = set(faults.lost()["event_id"])
     master = [entry.event for entry in a_simulation().master_data()]
