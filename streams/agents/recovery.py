@@ -71,7 +71,7 @@ def recover(kafka: Mapping[str, Any], codec: Codec, group_id: str, numbers: Iter
         for decision in decoded(kafka, codec, topic("allocations.decisions"), DECISION_TAIL):
             decisions[decision.facility_id].append(decision)
         evaluations: list[Profitability] = newest_by_key(kafka, codec, topic("economics.profitability"), DECISION_TAIL)
-        last_offsets = _last_offsets(kafka, (*MARKETS, "grid.signals"))
+        last_offsets = _last_offsets(kafka, (*BROADCAST, "grid.signals"))
         found: dict[int, Recovered] = {}
         for number in sorted(numbers):
             market, book = MarketState(), WorkloadBook()

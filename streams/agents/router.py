@@ -111,6 +111,7 @@ class Router(Owner):
         match event:
             case Facility() | Resource() | Customer():
                 self.state.market.add(event)
+                self.state.market.forget_before(event.recorded_at)  # requests go by the newest records
             case WorkloadTransition() | Profitability():
                 self.state.routes.take(event)
             case _:

@@ -8,7 +8,6 @@ ahead. Nothing is stored: the worker's committed offset is that of the oldest ev
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from schemas.events import (
     Customer,
@@ -27,6 +26,7 @@ from schemas.events import (
 from streams.domain import fallback
 from streams.domain.day_ahead import DayAheadPrices
 from streams.domain.fleet_load import FleetLoad
+from streams.domain.master_data import MasterData
 from streams.domain.series import Series
 
 BTC = "BTC-USD"
@@ -36,7 +36,6 @@ CHAIN = "bitcoin"
 CALL_MEMORY = timedelta(hours=1)
 
 InputEvent = MarketTick | NetworkStats | GridPrice | GridSignal | Facility | Resource | Customer | FleetWindow
-Master = TypeVar("Master", Facility, Resource, Customer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +90,9 @@ class MarketState:
     """The newest facts and as much of their past as is still needed. Not thread-safe."""
 
     staleness: StalenessPolicy = field(default_factory=StalenessPolicy)
-    facilities: dict[str, Facility] = field(default_factory=dict)
-    resources: dict[str, Resource] = field(default_factory=dict)
-    customers: dict[str, Customer] = field(default_factory=dict)
+    facility_records: MasterData[Facility] = field(default_factory=MasterData)
+    resource_records: MasterData[Resource] = field(default_factory=MasterData)
+    customer_records: MasterData[Customer] = field(default_factory=MasterData)
     ticks: dict[str, Series[MarketTick]] = field(default_factory=dict)
     network: Series[NetworkStats] = field(default_factory=Series)
     prices: dict[str, Series[GridPrice]] = field(default_factory=dict)
@@ -105,11 +104,11 @@ class MarketState:
         """Takes an event; returns the ids of those that it makes needless, or None where it is itself of no use."""
         match event:
             case Facility():
-                return _newer(self.facilities, event.facility_id, event)
+                return self.facility_records.add(event.facility_id, event)
             case Resource():
-                return _newer(self.resources, event.resource_group_id, event)
+                return self.resource_records.add(event.resource_group_id, event)
             case Customer():
-                return _newer(self.customers, event.customer_id, event)
+                return self.customer_records.add(event.customer_id, event)
             case MarketTick():
                 return _or_none(self.ticks.setdefault(event.instrument, Series()).add(event))
             case NetworkStats():
@@ -126,9 +125,20 @@ class MarketState:
                     return None
                 return () if needless is None else (needless.event_id,)
 
-    def facility_resources(self, facility_id: str) -> tuple[Resource, ...]:
-        """Resource groups of a facility, sorted by id."""
-        return tuple(group for _, group in sorted(self.resources.items()) if group.facility_id == facility_id)
+    @property
+    def facilities(self) -> Mapping[str, Facility]:
+        """The newest record of each facility."""
+        return self.facility_records.newest
+
+    @property
+    def resources(self) -> Mapping[str, Resource]:
+        """The newest record of each resource group."""
+        return self.resource_records.newest
+
+    @property
+    def customers(self) -> Mapping[str, Customer]:
+        """The newest record of each customer."""
+        return self.customer_records.newest
 
     def price_series(self, facility_id: str) -> Series[GridPrice]:
         """Real-time prices where the facility settles; empty for an unknown facility."""
@@ -153,15 +163,15 @@ class MarketState:
 
     def as_of(self, facility_id: str, at: datetime) -> FacilityInputs | MissingInputs:
         """What is known of a facility at a moment, or which of its inputs is not."""
-        facility = self.facilities.get(facility_id)
+        facility = self.facility_records.as_of(at).get(facility_id)
         if facility is None:
             return MissingInputs(facility_id, ("registry.facilities",))
-        resources = self.facility_resources(facility_id)
+        resources = _groups_of(facility_id, self.resource_records.as_of(at))
         limits, names = self.staleness, _needed(facility)
         real_time, hour = self.price_series(facility_id).as_of(at), self.day_ahead(facility.settlement_point, at, at=at)
         btc = fallback.btc_price(names[1], self.tick_series(BTC).as_of(at), at, limits.tick)
         gpu_hour = fallback.gpu_hour_price(
-            names[2], self.tick_series(GPU_HOUR).as_of(at), self.customers, at, limits.tick
+            names[2], self.tick_series(GPU_HOUR).as_of(at), self.customer_records.as_of(at), at, limits.tick
         )
         network = fallback.network(names[3], self.network.as_of(at), at, limits.network)
         price = fallback.grid_price(names[4], real_time, hour, at, limits.price)
@@ -186,7 +196,7 @@ class MarketState:
     def first_complete(self, facility_id: str) -> Completion | None:
         """When a facility had each needed input for the first time; None before."""
         facility = self.facilities.get(facility_id)
-        if facility is None or not self.facility_resources(facility_id):
+        if facility is None or not _groups_of(facility_id, self.resources):
             return None
         firsts: tuple[MarketTick | NetworkStats | GridPrice | None, ...] = (
             self.tick_series(BTC).first,
@@ -228,6 +238,8 @@ class MarketState:
         for hours in self.day_ahead_prices.values():
             dropped.extend(event.event_id for event in hours.forget_before(at))
         dropped.extend(event.event_id for event in self.network.forget_before(at))
+        for records in (self.facility_records, self.resource_records, self.customer_records):
+            dropped.extend(records.forget_before(at))
         for calls in self.signals.values():
             dropped.extend(event.event_id for event in calls.events if event.ends_at + CALL_MEMORY <= at)
             calls.events = [event for event in calls.events if event.ends_at + CALL_MEMORY > at]
@@ -244,12 +256,8 @@ def _needed(facility: Facility) -> tuple[str, ...]:
     )
 
 
-def _newer(table: dict[str, Master], key: str, event: Master) -> tuple[str, ...] | None:
-    old = table.get(key)
-    if old is not None and (old.recorded_at, old.event_id) >= (event.recorded_at, event.event_id):
-        return None
-    table[key] = event
-    return () if old is None else (old.event_id,)
+def _groups_of(facility_id: str, resources: Mapping[str, Resource]) -> tuple[Resource, ...]:
+    return tuple(group for _, group in sorted(resources.items()) if group.facility_id == facility_id)
 
 
 def _or_none(added: bool) -> tuple[str, ...] | None:

@@ -50,6 +50,14 @@ def test_events_that_come_twice_and_out_of_order_change_no_decision() -> None:
     assert decisions(sent) == true
 
 
+def test_decisions_that_were_missed_go_by_the_master_data_of_their_time() -> None:
+    smaller = a.facility(cap_mw=0.3, recorded_at=a.at(600), event_id="smaller")
+    log, solver = decided(desk_with(smaller, *NEEDED, *(a.price(seconds) for seconds in (300, 600, 900))))
+    caps = {taken.interval_start: taken.cap_mw for taken in solver.asked}
+    assert caps == {a.at(0): 1.0, a.at(300): 1.0, a.at(600): 0.3, a.at(900): 0.3}
+    assert [made.load_mw <= 0.3 for made in log.decisions] == [False, False, True, True]
+
+
 def test_solver_processes_give_the_decision_that_the_domain_gives() -> None:
     log, solver = decided(desk_with(*NEEDED))
 

@@ -1,13 +1,13 @@
 """What the market state knows as of a moment, and what it lets go of."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import SignalStatus
+from schemas.events import Facility, SignalStatus
 from streams.domain.market_state import FacilityInputs, MarketState, MissingInputs
+from streams.domain.master_data import MasterData
 from tests import streams_event as a
 
 
@@ -140,10 +140,38 @@ def test_forgetting_keeps_what_the_present_needs() -> None:
     assert found.btc == a.tick(60)
 
 
-def test_master_data_never_goes_back_in_time() -> None:
-    state = known(a.facility(cap_mw=2.0, recorded_at=a.at(0), event_id="newer"))
-    assert state.add(a.facility(cap_mw=3.0, recorded_at=a.at(0) - timedelta(seconds=1))) is None
-    assert state.facilities["Texas-1"].cap_mw == 2.0
+def records() -> list[Facility]:
+    """What is said of Texas-1: a cap of 1 MW until noon, 2 MW for five minutes, 3 MW after that."""
+    (first, second, third) = ((1.0, -3600), (2.0, 0), (3.0, 300))
+    return [
+        a.facility(cap_mw=cap_mw, recorded_at=a.at(seconds), event_id=f"cap-{cap_mw}")
+        for cap_mw, seconds in (first, second, third)
+    ]
+
+
+@given(st.permutations([*records(), *records()]))
+def test_master_data_is_that_of_the_moment_in_whatever_order_it_comes(found: list[Facility]) -> None:
+    state = known()
+    state.facility_records = MasterData()
+    for record in found:
+        assert state.add(record) == ()
+    caps = {seconds: inputs.facility.cap_mw for seconds in (0, 299, 300, 900)
+            if isinstance(inputs := state.as_of("Texas-1", a.at(seconds)), FacilityInputs)}  # fmt: skip
+    assert caps == {0: 2.0, 299: 2.0, 300: 3.0, 900: 3.0}
+    assert state.facilities["Texas-1"].cap_mw == 3.0
+    # Before the first record that one holds: nothing else is known.
+    assert state.facility_records.as_of(a.at(-7200))["Texas-1"].cap_mw == 1.0
+
+
+def test_master_data_is_forgotten_where_no_question_reaches_it() -> None:
+    state = known()
+    state.facility_records = MasterData()
+    for record in records():
+        state.add(record)
+    # At 299 s that of noon still holds.
+    assert set(state.forget_before(a.at(299))) & {"cap-1.0", "cap-2.0", "cap-3.0"} == {"cap-1.0"}
+    assert set(state.forget_before(a.at(300))) & {"cap-1.0", "cap-2.0", "cap-3.0"} == {"cap-2.0"}
+    assert state.facilities["Texas-1"].cap_mw == 3.0
 
 
 @given(st.permutations([a.tick(n) for n in range(0, 50, 10)] + [a.tick(20), a.tick(30)]))
@@ -163,5 +191,8 @@ def test_first_complete_names_the_input_that_came_last() -> None:
 
 
 def test_replacing_a_resource_moves_it() -> None:
-    state = known(replace(a.gpus(), facility_id="Texas-2", recorded_at=a.at(1)))
-    assert [r.resource_group_id for r in state.facility_resources("Texas-1")] == ["tx1-asic"]
+    state = known(replace(a.gpus(), event_id="moved", facility_id="Texas-2", recorded_at=a.at(1)))
+    for seconds, groups in ((0, ["tx1-asic", "tx1-gpu"]), (1, ["tx1-asic"])):
+        found = state.as_of("Texas-1", a.at(seconds))
+        assert isinstance(found, FacilityInputs)
+        assert [r.resource_group_id for r in found.resources] == groups
