@@ -18,12 +18,13 @@ from schemas import metric
 from schemas.columnar import ColumnarDecoder
 from schemas.dead_letter import PREFIX, STAGE_DECODE
 from schemas.rule import RULE_ERROR
+from simulators.configuration import SimulationConfig
 from simulators.damage import DAMAGE, damaging
 from simulators.encoding import encoder
 from simulators.fault import Fault, FaultShares
 from simulators.fault_injection import Faults
 from simulators.misreading import ROLLOVER_MS
-from simulators.run import SimulationConfig, run
+from simulators.run import run
 from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation
 from simulators.site import operator
 from simulators.timeline import to_ms
