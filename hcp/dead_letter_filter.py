@@ -8,6 +8,7 @@ import typer
 
 from hcp.dead_letter_log import Entry
 from hcp.duration import parse_duration
+from hcp.event_time import parse_time
 
 Place = tuple[int, int]
 """Partition and offset of the refused message in its own topic."""
@@ -60,17 +61,12 @@ def parse_place(text: str) -> Place:
     return int(partition), int(offset)
 
 
-def parse_time(text: str, now: datetime) -> datetime:
-    """Returns an ISO 8601 time with its zone, or a duration such as `2h` before `now`. Raises typer.BadParameter."""
+def parse_moment(text: str, option: str, now: datetime) -> datetime:
+    """Returns a time as `parse_time` does, or a duration such as `2h` before `now`. Raises typer.BadParameter."""
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
+        return parse_time(text, option)
+    except typer.BadParameter as error:
         try:
             return now - parse_duration(text)
-        except typer.BadParameter as error:
-            raise typer.BadParameter(
-                f"expected a time such as 2026-01-01T12:00:00Z, or how long ago such as 90s, 5m or 2h, got {text!r}"
-            ) from error
-    if found.tzinfo is None:
-        raise typer.BadParameter(f"a time needs its zone, e.g. {found.isoformat()}Z, got {text!r}")
-    return found
+        except typer.BadParameter:
+            raise typer.BadParameter(f"{error}; or how long ago, such as 90s, 5m or 2h") from None

@@ -35,7 +35,14 @@ from tests.streams_event import facility
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 120.0
 """How long a thing may take that takes a moment on an idle machine; only a failure waits so long."""
-USED = ("telemetry.asic", "workloads.transitions", "audit.events", "registry.resources")
+USED = (
+    "telemetry.asic",
+    "workloads.transitions",
+    "audit.events",
+    "registry.resources",
+    "market.ticks",
+    "grid.prices",
+)
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from hcp.backtest.fleet import Fleet
 from hcp.backtest.market import Market
 from hcp.backtest.planner import HORIZON_MS, Planner
 from hcp.backtest.recording import Files, KnownWhen
+from hcp.event_time import parse_time
 from hcp.recorded_data import DATA
 from schemas.events import Facility, Resource
 from simulators.site import operator
@@ -58,7 +59,7 @@ def backtest(  # noqa: PLR0917 - typer reads options from the parameters
     plot: Annotated[Path | None, typer.Option(help="Write a plot to this PNG.")] = None,
 ) -> None:
     """Run our decisions through recorded weeks, each by what was known then; settle them at the prices that came."""
-    first, last = _day("--from", start), _day("--to", end)
+    first, last = parse_time(start, "--from"), parse_time(end, "--to")
     if last - first < timedelta(weeks=1):
         raise typer.BadParameter("--from and --to have to be a week apart, at least")
     files = Files(data, prices, day_ahead, bitcoin, bitcoin_hourly, fx)
@@ -172,14 +173,6 @@ def _facility(point: str, miners: int) -> tuple[Facility, tuple[Resource, ...]]:
 def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console.err, transient=True, disable=not console.err.is_terminal)
-
-
-def _day(option: str, text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{option}: expected an ISO 8601 day, got {text!r}") from error
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _ms(at: datetime) -> int:

@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from hcp import console, dead_letter_view, settings
 from hcp.commands.worker import WorkerName, projection_config
-from hcp.dead_letter_filter import DeadLetterFilter, parse_place, parse_time
+from hcp.dead_letter_filter import DeadLetterFilter, parse_moment, parse_place
 from hcp.dead_letter_log import DeadLetterLog, Entry, State
 from hcp.event_log import LogError
 from schemas.catalog import TOPICS, Topic, topic
@@ -241,8 +241,8 @@ def _filter(
         stage=stage,
         error=error,
         reason=reason,
-        since=None if since is None else parse_time(since, now),
-        until=None if until is None else parse_time(until, now),
+        since=None if since is None else parse_moment(since, "--since", now),
+        until=None if until is None else parse_moment(until, "--until", now),
         places=frozenset(map(parse_place, offset or ())),
     )
 

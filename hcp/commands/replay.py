@@ -1,13 +1,13 @@
 """`hcp replay`: a user's own history, from CSV, Parquet or Avro files onto a topic, in order of event time."""
 
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
 from hcp import console, settings
+from hcp.event_time import parse_bound
 from hcp.history import Due, History
 from hcp.history_file import files
 from hcp.history_mapping import HistoryError, HistoryMapping, TimeForm
@@ -48,7 +48,8 @@ def replay(  # noqa: PLR0917 - typer reads options from the parameters
     entry = topic(topic_name)
     config = settings.load()
     mapping = HistoryMapping.parse(entry, maps, sets, TimeForm(_zone(timezone), time_format))
-    history = History(files(path), mapping, console.fail, _time("--from", since), _time("--until", until))
+    first, last = parse_bound(since, "--from"), parse_bound(until, "--until")
+    history = History(files(path), mapping, console.fail, first, last)
     registry = Registry(config.schema_registry_url)
     stop = stop_event()
     player = _Player(entry, None if dry_run else Outbox(config.kafka_client_config()), speed, stop)
@@ -114,13 +115,3 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise HistoryError(f"there is no time zone {name!r}; expected one such as America/Chicago") from error
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise HistoryError(f"{option}: expected an ISO 8601 time, got {text!r}") from error
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,13 +1,13 @@
 """`hcp simulate`: an operator's devices, markets and customers as events, in the foreground; it obeys the commands."""
 
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
 from hcp import console, metrics_page, settings
 from hcp.duration import parse_duration
+from hcp.event_time import parse_bound
 from hcp.recorded_data import DATA
 from hcp.stop_signal import stop_event
 from simulators import replay as recorded
@@ -81,8 +81,8 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
         gpus=gpus,
         speed=speed,
         seed=config.seed if seed is None else seed,
-        start=_time("--start", start),
-        end=_time("--until", until),
+        start=parse_bound(start, "--start"),
+        end=parse_bound(until, "--until"),
         replay=_replay(replay, recorded.Columns(replay_time, replay_price, replay_point, replay_fx)),
         faults=FaultShares.parse(config.faults if faults is None else faults),
         fault_ledger=fault_ledger,
@@ -161,16 +161,6 @@ class _Line:
             console.err.print(f"\r\x1b[K{text}", end="", markup=False, soft_wrap=True)
         elif self._told % _LINE_EVERY == 1:
             console.say(text)
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{option}: expected an ISO 8601 time, got {text!r}") from error
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _replay(file: Path | None, columns: recorded.Columns) -> recorded.Replay | None:

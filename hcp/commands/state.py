@@ -4,13 +4,13 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 import typer
 
 from hcp import archive_setting, console, row_output, settings
+from hcp.event_time import parse_time
 from projections import time_travel
 from projections.log_reader import LogReader
 from projections.sink import Place
@@ -72,13 +72,7 @@ def _moment(at: str | None, offsets: Sequence[str]) -> Moment:
         raise typer.BadParameter("give --at TIME or --offset TOPIC:PARTITION:OFFSET, one of the two")
     if at is None:
         return AtOffsets(dict(map(_offset, offsets)))
-    try:
-        time = datetime.fromisoformat(at)
-    except ValueError:
-        raise typer.BadParameter(f"{at!r} is not a time, such as 2026-01-31T12:00:00Z") from None
-    if time.tzinfo is None:
-        raise typer.BadParameter(f"{at!r} needs its zone, such as {at}Z")
-    return AtTime(time.astimezone(UTC))
+    return AtTime(parse_time(at, "--at"))
 
 
 def _offset(text: str) -> tuple[Place, int]:

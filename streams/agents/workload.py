@@ -48,8 +48,9 @@ async def handle(
             return
         events: list[tuple[Topic, Any]] = [(_TRANSITIONS, step) for step in found]
         before = desk.book.newest.get(request.workload_id)
-        if before is not None and found[-1].to_state is WorkloadState.CANCELLED and before.to_state in workload.ON_GPUS:
-            events.append((_COMMANDS, command.stop_cancelled(before, found[-1])))
+        if before is not None and before.to_state in workload.ON_GPUS:
+            stops = (step for step in found if step.to_state is WorkloadState.CANCELLED)
+            events.extend((_COMMANDS, command.stop_cancelled(before, step)) for step in stops)
         await event_log.append(events, offsets)
         for step in found:
             desk.book.apply(step)

@@ -123,10 +123,12 @@ def handle(
 ) -> tuple[WorkloadTransition, ...] | Refusal:
     """Returns the steps that a request or report causes, or why it is refused. Changes nothing.
 
-    A submission has to name its facility: `streams.domain.routing` gives it one.
+    A submission has to name its facility: `streams.domain.routing` gives it one. What has been handled causes no step.
     """
     current = book.newest.get(request.workload_id)
     target = TARGET[request.action]
+    if current is not None and _is_handled(request, current, target):
+        return ()
     state = None if current is None else current.to_state
     if target not in LEGAL_STEPS[state]:
         return Refusal("action", _illegal(request.action, state, target))
@@ -254,6 +256,14 @@ def _step(
         decision_id=None,
         reason=reason,
     )
+
+
+def _is_handled(request: WorkloadRequest, current: WorkloadTransition, target: WorkloadState) -> bool:
+    # Of what came before the newest step only the submission can be told: a report of before then comes too late.
+    if request.action is WorkloadAction.SUBMIT:
+        asked = (current.requested_at, current.customer_id, current.gpus, current.duration_s)
+        return asked == (request.observed_at, request.customer_id, request.gpus, request.duration_s)
+    return current.event_id == identity.transition_event_id(current.workload_id, request.event_id, target)
 
 
 def _illegal(action: WorkloadAction, state: WorkloadState | None, target: WorkloadState) -> str:

@@ -1,9 +1,11 @@
-"""Every fault that the simulators put into their readings, from the ledger to what the workers made of it."""
+"""Every fault that the simulators put into their data, from the ledger to what the workers made of it."""
 
+import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -14,14 +16,19 @@ import polars as pl
 import pytest
 
 from hcp.dead_letter_log import DeadLetterLog
+from schemas import events as e
 from schemas import metric
+from schemas.catalog import topic
+from schemas.codec import UndecodableError
 from schemas.columnar import ColumnarDecoder
 from schemas.dead_letter import PREFIX, STAGE_DECODE
 from schemas.rule import RULE_ERROR
 from simulators.configuration import SimulationConfig
-from simulators.damage import DAMAGE, damaging
+from simulators.damage import DAMAGE, damaging, spoiled
 from simulators.encoding import encoder
-from simulators.fault import Fault, FaultShares
+from simulators.event_fault import TOPICS as EVENT_TOPICS
+from simulators.event_fault import EventFaults
+from simulators.fault import EventFaultShares, Fault, FaultShares
 from simulators.fault_injection import Faults
 from simulators.misreading import ROLLOVER_MS
 from simulators.run import run
@@ -30,6 +37,7 @@ from simulators.site import operator
 from simulators.timeline import to_ms
 from streams.rollup.partition import LATE_ERROR, WORKER
 from streams.rollup.worker import RollupConfig, RollupSession
+from tests import streams_event as a
 from tests.agents_world import DEADLINE_S, World
 from tests.projection_world import ProjectionWorld
 
@@ -39,6 +47,7 @@ START = datetime(2026, 1, 15, 12, tzinfo=UTC)
 FROM, UNTIL, END = (START + timedelta(minutes=minutes) for minutes in (1, 5, 6))
 MINERS, GPUS = 40, 48
 SHARES = FaultShares(late=0.03, duplicate=0.03, disorder=0.03, missing=0.03, skew=0.15, corrupt=0.03, stuck=0.1)
+EVENT_SHARES = EventFaultShares(late=0.05, duplicate=0.2, disorder=0.05, missing=0.03, corrupt=0.05, stale=0.3)
 TOPICS = {entry.name: entry for entry in (ASIC_TOPIC, GPU_TOPIC)}
 WINDOW_MS = 15_000
 Reading = tuple[str, str, int]
@@ -126,7 +135,7 @@ class _Ledger:
     @classmethod
     def of(cls, lines: pl.DataFrame) -> Self:
         """Of a ledger as the faults keep it."""
-        readings: dict[str, list[Reading]] = {kind: [] for kind in Fault}
+        readings: dict[str, list[Reading]] = {kind: [] for kind in SHARES.by_fault()}
         for kind, name, key, at_ms in lines.select("kind", "topic", "key", "event_time_ms").iter_rows():
             readings[kind].append((name, key, at_ms))
         shifts = lines.filter(kind=Fault.SKEW)["shift_ms"].to_list()
@@ -166,6 +175,38 @@ class _Ledger:
         return {window: (sum(numbers), len(numbers)) for window, numbers in copies.items()}
 
 
+def _readable(world: World, name: str) -> list[Any]:
+    """The events of a topic, without those that do not decode."""
+    found: list[Any] = []
+    for value in world.values(name):
+        with suppress(UndecodableError):
+            found.append(world.codec.decode(topic(name), value))
+    return found
+
+
+def _stages(world: World) -> Counter[tuple[str, str]]:
+    """How many dead letters there are of each topic that has faults of events, and at which stage they were refused."""
+    return Counter(
+        (name, (headers[PREFIX + "stage"] or b"").decode())
+        for name in EVENT_TOPICS
+        for _, headers in world.dead_letters(name)
+    )
+
+
+def _evaluation(world: World, cause: Any) -> dict[str, tuple[e.InputCondition, e.FallbackRule]]:
+    """What stood in for stale prices in Texas-1's evaluation that an event causes, by the name of the input."""
+
+    def found() -> list[Any]:
+        return [x for x in world.events("economics.profitability") if x.cause_event_id == cause.event_id]
+
+    world.send(cause)
+    (evaluation,) = world.wait(found, lambda seen: len(seen) == 1)
+    stale = {x.name for x in evaluation.inputs if x.is_stale and x.name.startswith("grid.prices")}
+    used = {x.name: (x.condition, x.rule) for x in evaluation.fallbacks if x.name.startswith("grid.prices")}
+    assert stale == set(used)
+    return used
+
+
 def _windows(world: World) -> dict[Window, tuple[int, int]]:
     """Readings and devices of each window until UNTIL, over the partitions."""
     found: dict[Window, tuple[int, int]] = {}
@@ -179,11 +220,24 @@ def _windows(world: World) -> dict[Window, tuple[int, int]]:
 
 def _sent(world: World) -> pl.DataFrame:
     """The readings on the topics."""
-    frames = [
-        ColumnarDecoder(entry, world.codec.registry).decode(world.values(name)).frame for name, entry in TOPICS.items()
-    ]
-    columns = ("device_id", pl.col("observed_at").dt.epoch("ms"), "power_w", "temp_c")
-    return pl.concat([frame.select(*columns) for frame in frames])
+    columns = ("device_id", "resource_group_id", pl.col("observed_at").dt.epoch("ms"), "power_w", "temp_c")
+    frames: list[pl.DataFrame] = []
+    for name, entry in TOPICS.items():
+        frame = ColumnarDecoder(entry, world.codec.registry).decode(world.values(name)).frame
+        hashrate = pl.col("hashrate_ths") if "hashrate_ths" in frame.columns else pl.lit(0.0).alias("hashrate_ths")
+        frames.append(frame.select(pl.lit(name).alias("topic"), *columns, hashrate))
+    return pl.concat(frames)
+
+
+def _power_and_hash(sums: Iterable[tuple[str, str, int, float, float]]) -> dict[Window, tuple[int, int]]:
+    """Power and hashrate by window until UNTIL, in whole tenths of a W and hundredths of a TH/s, as in a reading."""
+    totals: dict[Window, tuple[int, int]] = {}
+    for name, group, at_ms, power_w, hashrate_ths in sums:
+        if at_ms < to_ms(UNTIL):
+            window = (name, group, at_ms // WINDOW_MS * WINDOW_MS)
+            power, hashed = totals.get(window, (0, 0))
+            totals[window] = (power + round(power_w * 10), hashed + round(hashrate_ths * 100))
+    return totals
 
 
 def test_every_fault_of_the_ledger_is_accounted_for_by_the_rollup(world: World, tmp_path: Path) -> None:
@@ -203,10 +257,122 @@ def test_every_fault_of_the_ledger_is_accounted_for_by_the_rollup(world: World, 
     assert late == len(too_late)
     assert _windows(world) == ledger.windows()
 
+    # A window times 15 s is the energy and the hash of the readings that it took: nothing is lost and nothing added.
+    refused = pl.DataFrame([*ledger.late, *ledger.ahead], ["topic", "device_id", "observed_at"], orient="row")
+    taken = _sent(world).join(refused, on=["topic", "device_id", "observed_at"], how="anti")
+    told = taken.select("topic", "resource_group_id", "observed_at", "power_w", "hashrate_ths").iter_rows()
+    assert _power_and_hash(told) == _power_and_hash(
+        (w.source_topic, w.resource_group_id, to_ms(w.window_start), w.power_w_sum, w.hashrate_ths_sum)
+        for w in world.events("fleet.windows")
+    )
+
     stuck = ledger.lines.filter(kind=Fault.STUCK)
     repeated = stuck.join(_sent(world), left_on=["key", "event_time_ms"], right_on=["device_id", "observed_at"])
     assert len(repeated) == len(stuck)
     assert repeated.group_by("key").agg(pl.struct("power_w", "temp_c").n_unique().alias("values"))["values"].max() == 1
+
+
+def test_every_fault_of_other_events_is_accounted_for_by_the_agents(world: World, tmp_path: Path) -> None:
+    _simulate(world, FROM)
+    until = START + timedelta(minutes=52)
+    _simulate(world, until, FaultShares(events=EVENT_SHARES), tmp_path / "faults.jsonl")
+    ledger = pl.read_ndjson(tmp_path / "faults.jsonl")
+    world.start()
+    sites = {facility.facility_id for facility in world.events("registry.facilities")}
+
+    def decided() -> set[str]:
+        newest = until - timedelta(minutes=2)
+        return {made.facility_id for made in world.events("allocations.decisions") if made.interval_start == newest}
+
+    world.wait(decided, lambda seen: seen == sites)
+    corrupt = Counter(ledger.filter(kind=Fault.CORRUPT)["topic"].to_list())
+    dead = world.wait(lambda: _stages(world), lambda seen: seen.total() >= corrupt.total())
+    # Each is refused by one of the workers that read it, and no other event is.
+    assert corrupt
+    assert dead == Counter({(name, STAGE_DECODE): number for name, number in corrupt.items()})
+
+    requests = _readable(world, "workloads.requests")
+    twice = set(ledger.filter(kind=Fault.DUPLICATE, topic="workloads.requests")["event_id"].to_list())
+    assert twice
+    assert {event_id for event_id, number in Counter(r.event_id for r in requests).items() if number > 1} == twice
+    submitted = {r.workload_id for r in requests}
+
+    def answered() -> list[str]:
+        # What is asked for is taken, or refused as it fits in no group.
+        taken = [step.workload_id for step in world.events("workloads.transitions") if step.version == 1]
+        return taken + [entry.subject.removeprefix("workload/") for entry in world.events("audit.events")]
+
+    answers = world.wait(answered, lambda seen: set(seen) >= submitted)
+    assert Counter(answers) == Counter(submitted)
+    steps = world.events("workloads.transitions")
+    assert Counter((step.workload_id, step.version) for step in steps).most_common(1)[0][1] == 1
+
+    decisions = world.events("allocations.decisions")
+    assert len({made.decision_id for made in decisions}) == len(decisions)
+    plans = Counter((x.facility_id, x.interval_start) for x in decisions if x.cause.startswith("price of"))
+    assert max(plans.values()) == 1
+
+    # From a quarter of an hour into a silent half hour on, the day-ahead price of the hour stands for the newest one.
+    assert "HB_WEST" in ledger.filter(kind=Fault.STALE, topic="grid.prices")["key"].to_list()
+    hour = next(
+        price.price_usd_mwh
+        for price in _readable(world, "grid.prices")
+        if (price.settlement_point, price.market, price.interval_start) == ("HB_WEST", e.GridMarket.DAY_AHEAD, START)
+    )
+    last = [x for x in world.events("allocations.snapshots") if x.facility_id == "Texas-1"][-1]
+    assert last.taken_at >= START + timedelta(minutes=46)
+    assert last.lmp_usd_mwh == hour
+    # An evaluation says so, until there is a price again.
+    assert _evaluation(world, a.window(group="texas-1-s21", window_end=until)) == {
+        "grid.prices/HB_WEST": (e.InputCondition.STALE, e.FallbackRule.DAY_AHEAD_OF_HOUR)
+    }
+    again = a.price(usd_mwh=20.0, observed_at=until, interval_start=until)
+    assert _evaluation(world, again) == {}
+    assert world.end(signal.SIGTERM) == 0
+
+
+def test_every_fault_of_prices_and_ticks_is_accounted_for_by_the_rows_in_timescale(
+    timescale_world: ProjectionWorld,
+) -> None:
+    world, names = timescale_world, ("market.ticks", "grid.prices")
+    start_ms = to_ms(START)
+    # Of a seed of its own: the other tests' rows have other ids.
+    simulation = Simulation(operator(1, 0, start_ms), 77, start_ms)
+    faults = EventFaults(EVENT_SHARES, 77)
+    truth: list[str] = []
+    ledgers: list[pl.DataFrame] = []
+    sent: dict[str, list[bool]] = {name: [] for name in names}
+    while simulation.now_ms < to_ms(START + timedelta(hours=2)):
+        found = simulation.advance()
+        entries = tuple(entry for entry in found.entries if entry.topic.name in names)
+        truth += [entry.event.event_id for entry in entries]
+        sending, ledger = faults.apply(entries, found.start_ms)
+        ledgers.append(ledger)
+        for entry in sending:
+            value = world.codec.encode(world.topics[entry.topic.name], entry.event)
+            world.send(entry.topic.name, value if entry.damage is None else spoiled(value, entry.damage))
+            sent[entry.topic.name].append(entry.damage is not None)
+    world.flush()
+    ledger = pl.concat([*ledgers, faults.lost()])
+    assert set(ledger["kind"]) == set(EVENT_SHARES.by_fault())
+    world.start()
+    for name in names:
+        world.await_rows(
+            f"SELECT next_offset FROM projection_offsets WHERE topic = '{world.topics[name].name}' AND partition = 0",
+            lambda rows, name=name: rows == [(len(sent[name]),)],  # type: ignore[misc]
+        )
+    mine = ", ".join(f"'{event_id}'" for event_id in truth)
+    rows = world.query(f"SELECT event_id FROM price_data WHERE event_id IN ({mine})")
+    world.execute(f"DELETE FROM price_data WHERE event_id IN ({mine})")
+
+    # One row each, however often or late it came.
+    absent = ledger.filter(pl.col("kind").is_in([Fault.MISSING, Fault.STALE, Fault.CORRUPT]))["event_id"].to_list()
+    assert Counter(event_id for (event_id,) in rows) == Counter(set(truth) - set(absent))
+    for name in names:
+        log = DeadLetterLog({"bootstrap.servers": world.stack.kafka}).read([world.topics[name].dead_letter_topic])
+        assert {(id_.offset, entry.letter.stage) for id_, entry in log.entries.items()} == {
+            (offset, STAGE_DECODE) for offset, is_corrupt in enumerate(sent[name]) if is_corrupt
+        }
 
 
 def test_every_fault_is_accounted_for_by_the_readings_in_timescale(timescale_world: ProjectionWorld) -> None:

@@ -2,9 +2,13 @@
 
 import asyncio
 
+from simulators.event_fault import EventFaults
+from simulators.fault import EventFaultShares
+from simulators.simulation import Entry
 from streams.agents.solver import SolverPool
 from tests import streams_event as a
 from tests.desk_world import decided, desk_with
+from tests.simulators_world import a_simulation, slices
 
 NEEDED = (a.facility(), a.miners(), a.gpus(), a.customer(), a.tick(), a.gpu_tick(), a.network(), a.price())
 
@@ -25,6 +29,25 @@ def test_input_after_a_decision_leaves_its_solve_alone() -> None:
     assert [d.interval_start for d in log.decisions][:2] == [a.at(0), a.at(300)]
     assert len({s.decision_id for s in solver.asked}) == len(solver.asked)
     assert log.events == decided(desk_with(*NEEDED, a.price(300), *later))[0].events
+
+
+def test_events_that_come_twice_and_out_of_order_change_no_decision() -> None:
+    found = slices(a_simulation(), 1500)
+    topics = ("market.ticks", "grid.prices", "network.stats")
+    faults = EventFaults(EventFaultShares(duplicate=0.5, late=0.4), 1)
+    sent = [entry for part in found for entry in faults.apply(part.entries, part.start_ms)[0]]
+    held = set(faults.lost()["event_id"])
+    master = [entry.event for entry in a_simulation().master_data()]
+
+    def decisions(entries: list[Entry]) -> list[object]:
+        markets = [entry.event for entry in entries if entry.topic.name in topics]
+        log, _ = decided(desk_with(*master, *(event for event in markets if event.event_id not in held)))
+        return log.events
+
+    true = decisions([entry for part in found for entry in part.entries])
+    assert len(sent) > sum(len(part.entries) for part in found)
+    assert len(true) > 10
+    assert decisions(sent) == true
 
 
 def test_solver_processes_give_the_decision_that_the_domain_gives() -> None:

@@ -169,3 +169,18 @@ def test_same_step_taken_twice_changes_nothing() -> None:
     for step in submitted():
         book.apply(step)
     assert book.newest == newest
+
+
+@pytest.mark.parametrize("state", [S.QUEUED, S.SCHEDULED, S.RUNNING, S.COMPLETED, S.CANCELLED])
+def test_submission_that_comes_again_causes_no_step_whatever_became_of_it(state: WorkloadState) -> None:
+    assert workload.handle(a.submit(), book_with(in_state(state)), DIRECTORY) == ()
+    # Another one for the same workload is refused.
+    assert isinstance(workload.handle(a.submit(seconds=1), book_with(in_state(state)), DIRECTORY), Refusal)
+
+
+def test_report_that_comes_again_causes_no_step() -> None:
+    started = a.report(WorkloadAction.REPORT_STARTED, seconds=100)
+    assert workload.handle(started, book_with(in_state(S.RUNNING)), DIRECTORY) == ()
+    completed = a.report(WorkloadAction.REPORT_COMPLETED, seconds=100)
+    assert workload.handle(completed, book_with(in_state(S.COMPLETED)), DIRECTORY) == ()
+    assert isinstance(workload.handle(started, book_with(in_state(S.COMPLETED)), DIRECTORY), Refusal)
