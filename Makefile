@@ -11,7 +11,7 @@ STACK  ?= $(shell docker info >/dev/null 2>&1 && docker compose version >/dev/nu
 .DEFAULT_GOAL := help
 .PHONY: help setup start stop restart clean status logs health db-shell timescale-shell test check lint format build \
         backup-db demo bench bench-rollup bench-projections bench-timescale bench-visible bench-live bench-latency \
-        bench-decisions bench-dispatch bench-simulate chaos generate
+        bench-day bench-decisions bench-dispatch bench-simulate chaos generate
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -124,6 +124,9 @@ bench-visible: setup ## From an event's send to its row, one at a time
 
 bench-live: setup ## 27,000 readings a second live for ten minutes beside the whole system
 	$(BIN)/python -m tests.bench.live $(LIVE)
+
+bench-day: setup ## A part of a day of 400,000 miners and 10,000 GPUs through the whole system, as fast as it goes
+	$(BIN)/python -m tests.bench.day $(FULL)
 
 bench-latency: setup ## From a grid signal's send to its decision in Postgres, beside 27,000 readings a second
 	$(BIN)/python -m tests.bench.decision_latency $(LATENCY)

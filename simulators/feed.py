@@ -3,13 +3,15 @@
 Plain assignments without a consumer group: every start reads the two control topics from their beginning.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median_high
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas import metric
 from schemas.catalog import TOPICS, Topic, topic
@@ -21,6 +23,7 @@ from simulators.timeline import DAY_MS, to_ms
 WORKER = "simulator"
 COMMANDS = topic("allocations.commands")
 REQUESTS = topic("workloads.requests")
+DECISIONS = topic("allocations.decisions")
 
 _TIMEOUT_S = 10.0
 _SHORT_S = 0.05
@@ -41,9 +44,13 @@ class Backlog:
 
 
 class Feed:
-    """A reader of the control topics. `backlog` comes first, then `poll`. Used by one thread."""
+    """A reader of the control topics. `backlog` comes first, then `poll`. Used by one thread.
 
-    def __init__(self, kafka: Mapping[str, Any], registry: Registry) -> None:
+    `has_decisions`: decisions made from then on are polled too.
+    """
+
+    def __init__(self, kafka: Mapping[str, Any], registry: Registry, *, has_decisions: bool = False) -> None:
+        self._has_decisions = has_decisions
         self._codec = Codec(registry)
         self._consumer = Consumer(
             {
@@ -59,6 +66,8 @@ class Feed:
             }
         )
         self._unread: deque[Message] = deque()
+        # Up to which offset each partition of the commands has been read: markers of transactions are no messages.
+        self._ended: dict[int, int] = {}
         self.undecodable = 0
         """Messages on the control topics that are no events; they are passed over."""
 
@@ -98,6 +107,8 @@ class Feed:
             for entry in (COMMANDS, REQUESTS)
             for partition in range(entry.partitions)
         ]
+        if self._has_decisions:
+            partitions += [TopicPartition(DECISIONS.name, p, OFFSET_END) for p in range(DECISIONS.partitions)]
         self._consumer.assign(partitions)
         found = list(self._until_end(len(partitions)))
         return Backlog(
@@ -110,8 +121,27 @@ class Feed:
 
         Where a message has a new schema and the registry is away, it and those after it stay for the next call.
         """
-        # Errors are left out: a broker that is away is librdkafka's to wait for.
-        self._unread.extend(message for message in self._consumer.consume(_BATCH, 0) if message.error() is None)
+        return self._events(0)
+
+    def poll_to_end(self) -> list[Any]:
+        """Returns the events up to the end of the commands as it is now; waits for them while the broker answers."""
+        events: list[Any] = []
+        with suppress(KafkaException):
+            places = [TopicPartition(COMMANDS.name, partition) for partition in range(COMMANDS.partitions)]
+            ends = {p.partition: self._consumer.get_watermark_offsets(p, _TIMEOUT_S)[1] for p in places}
+            deadline_s = time.monotonic() + _TIMEOUT_S
+            while any(self._ended.get(p, 0) < end for p, end in ends.items()) and time.monotonic() < deadline_s:
+                events += self._events(_SHORT_S)
+        return events
+
+    def _events(self, wait_s: float) -> list[Any]:
+        for message in self._consumer.consume(_BATCH, wait_s):
+            error = message.error()
+            if error is None:
+                self._unread.append(message)
+            elif error.code() == _PARTITION_EOF:
+                self._note_end(message)
+            # Other errors are left out: a broker that is away is librdkafka's to wait for.
         events: list[Any] = []
         while self._unread:
             try:
@@ -136,9 +166,14 @@ class Feed:
                 if error is None:
                     yield from self._decoded(message)
                 elif error.code() == _PARTITION_EOF:
+                    self._note_end(message)
                     ended.add((str(message.topic()), message.partition() or 0))
                 else:
                     raise KafkaException(error)
+
+    def _note_end(self, message: Message) -> None:
+        if message.topic() == COMMANDS.name:
+            self._ended[message.partition() or 0] = message.offset() or 0
 
     def _near_end(self, entry: Topic, partition: int) -> TopicPartition | None:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(entry.name, partition), _TIMEOUT_S)

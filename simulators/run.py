@@ -6,10 +6,9 @@ slice by slice. Stop: deliver what was handed over, then close.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from confluent_kafka import KafkaException
@@ -17,14 +16,14 @@ from confluent_kafka import KafkaException
 from schemas import events, metric
 from schemas.registry import Registry, RegistryUnavailableError
 from simulators.clock import Clock, Pace, SystemWall, Wall, default_start_ms
+from simulators.configuration import SimulationConfig
 from simulators.error import ConfigurationError, DeliveryError
-from simulators.fault import FaultShares
 from simulators.fault_injection import Faults
 from simulators.fault_ledger import FaultLedger
 from simulators.feed import Feed
 from simulators.fleet import SLICE_MS
+from simulators.lockstep import Lockstep
 from simulators.outlet import WORKER, Outlet
-from simulators.replay import Replay
 from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation, Slice
 from simulators.site import operator
 from simulators.timeline import ceiling, floor, to_datetime, to_ms
@@ -33,59 +32,8 @@ _POLL_S = 0.25
 _RETRY_S = 2.0
 _PROGRESS_S = 1.0
 _FLUSH_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class SimulationConfig:
-    """What to simulate and where to.
-
-    `speed` is event time over wall time, 0 for as fast as it goes. `start` lets event time pass the wall clock; without
-    it (and without a replay, which starts where its file does) the simulation begins 24 h in the past. `end` is the
-    event time to stop at. `kafka` has librdkafka's names. `fault_ledger` is a file that a line is appended to for each
-    fault. `outages` is how often power fails, over the published rates. Raises ConfigurationError.
-    """
-
-    kafka: Mapping[str, Any]
-    registry_url: str
-    miners: int = 2000
-    gpus: int = 200
-    speed: float = 60.0
-    seed: int = 1
-    start: datetime | None = None
-    end: datetime | None = None
-    replay: Replay | None = None
-    faults: FaultShares | None = None
-    fault_ledger: Path | None = None
-    outages: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Checks the values against each other."""
-        if not (0 <= self.speed < float("inf")):
-            raise ConfigurationError(f"the speed must be zero or more, got {self.speed}")
-        if self.miners < 0 or self.gpus < 0 or self.miners + self.gpus == 0:
-            raise ConfigurationError(f"a fleet needs a device, got {self.miners} miners and {self.gpus} GPUs")
-        if not (0 <= self.outages < float("inf")):
-            raise ConfigurationError(f"the factor of outages must be zero or more, got {self.outages}")
-        if self.seed < 0:
-            raise ConfigurationError(f"the seed must be zero or more, got {self.seed}")
-        for name, at in (("start", self.start), ("end", self.end)):
-            if at is not None and at.tzinfo is None:
-                raise ConfigurationError(f"the {name} needs its zone, e.g. 2026-01-01T00:00:00Z, got {at}")
-            if at is not None and to_ms(at) < 0:
-                raise ConfigurationError(f"the {name} lies before 1970: {at}")
-
-    @property
-    def may_lead(self) -> bool:
-        """Whether event time may pass the wall clock."""
-        return self.start is not None or self.replay is not None
-
-    @property
-    def end_ms(self) -> int | None:
-        """Event time to stop at: the given one or the replay's, whichever is first; None for no end."""
-        ends = [to_ms(self.end)] if self.end is not None else []
-        if self.replay is not None:
-            ends.append(self.replay.end_ms)
-        return min(ends, default=None)
+_PLAN_WAIT_S = 60.0
+_PLAN_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +80,7 @@ class _Run:
         self._listener = listener
         self._wall = wall
         self._registry = Registry(config.registry_url)
-        self._feed = Feed(config.kafka, self._registry)
+        self._feed = Feed(config.kafka, self._registry, has_decisions=config.lockstep_s is not None)
         self._outlet = Outlet(config.kafka, self._registry)
         self._ledger = FaultLedger(config.fault_ledger)
 
@@ -212,6 +160,7 @@ class _Run:
         clock = Clock(Pace(self._config.speed, self._config.may_lead), simulation.now_ms, self._wall)
         meter = _Meter(self._wall, simulation.now_ms)
         faults = self._faults(simulation)
+        lockstep = self._lockstep(simulation)
         while not self._stop.is_set() and (end_ms is None or simulation.now_ms + SLICE_MS <= end_ms):
             self._outlet.poll()
             progress = meter.progress(simulation.now_ms, self._outlet)
@@ -221,12 +170,9 @@ class _Run:
             if not clock.is_due(due_ms):
                 clock.wait_until(due_ms, self._stop, _POLL_S)
                 continue
-            for event in self._feed.poll():
-                match event:
-                    case events.AllocationCommand():
-                        simulation.obey(event)
-                    case events.WorkloadRequest():
-                        simulation.scheduler.learn(event)
+            self._hear(self._feed.poll(), simulation, lockstep)
+            if lockstep is not None and lockstep.waits_for(due_ms) and not self._in_step(simulation, lockstep, due_ms):
+                break
             found = simulation.advance()
             self._listener.advanced(found)
             if faults is not None:
@@ -238,6 +184,41 @@ class _Run:
             clock.advanced(simulation.now_ms)
         if faults is not None:
             self._ledger.enter(faults.lost())
+
+    @staticmethod
+    def _hear(heard: Iterable[Any], simulation: Simulation, lockstep: Lockstep | None) -> None:
+        for event in heard:
+            match event:
+                case events.AllocationCommand():
+                    simulation.obey(event)
+                case events.WorkloadRequest():
+                    simulation.scheduler.learn(event)
+                case events.AllocationDecision() if lockstep is not None:
+                    lockstep.hear(event)
+
+    def _lockstep(self, simulation: Simulation) -> Lockstep | None:
+        seconds = self._config.lockstep_s
+        return None if seconds is None else Lockstep(simulation.facilities, seconds, simulation.now_ms)
+
+    def _in_step(self, simulation: Simulation, lockstep: Lockstep, due_ms: int) -> bool:
+        """Waits for the plans that hold up event time; returns whether to go on."""
+        deadline_s = self._wall.monotonic_s() + _PLAN_WAIT_S
+        while late := lockstep.waits_for(due_ms):
+            self._wall.wait(_PLAN_POLL_S, self._stop)
+            if self._stop.is_set():
+                return False
+            self._outlet.poll()
+            self._hear(self._feed.poll(), simulation, lockstep)
+            if self._wall.monotonic_s() > deadline_s:
+                names = ", ".join(late)
+                self._listener.notice(
+                    f"no plan of {names} at {_words(due_ms)} after {_PLAN_WAIT_S:.0f} s: going on without, until one "
+                    "comes (`hcp worker agents` makes them, and `hcp worker rollup` what they need)"
+                )
+                lockstep.pass_over(late)
+        # Its commands are on another topic than the plan.
+        self._hear(self._feed.poll_to_end(), simulation, lockstep)
+        return True
 
     def _faults(self, simulation: Simulation) -> Faults | None:
         if not self._config.faults:

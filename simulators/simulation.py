@@ -103,6 +103,11 @@ class Simulation:
         self._unpowered: dict[str, PowerMode] = {}
         self._told_in_service = self.gpus.in_service(start_ms)
 
+    @property
+    def facilities(self) -> tuple[str, ...]:
+        """The ids of the facilities."""
+        return tuple(facility.facility_id for facility in self._operator.facilities)
+
     def master_data(self) -> Iterator[Entry]:
         """Yields the master data, as it is published at every start."""
         for facility in self._facilities.records(self._load_shares(), self.now_ms):

@@ -136,7 +136,7 @@ class DemoWorld:
 
 @contextmanager
 def running_demo(home: Path, *simulate: str) -> Iterator[DemoWorld]:
-    """Starts a stack, the schemas, the tables, the workers and a simulator with those arguments."""
+    """Starts a stack, the schemas, the tables, the workers and, where there are arguments for it, a simulator."""
     stack = Stack(home, parts_directory())
     environment = {"HCP_HOME": str(home), "HCP_PARTS_DIR": str(parts_directory())}
     try:
@@ -150,7 +150,8 @@ def running_demo(home: Path, *simulate: str) -> Iterator[DemoWorld]:
                 migration.migrate(connection, migration.migrations(database))
                 migration.set_reader_password(connection, config.reader_password.get_secret_value())
         specs = [WorkerSpec(name, ("worker", name)) for name in WORKERS]
-        specs.append(WorkerSpec("simulator", ("simulate", *simulate)))
+        if simulate:
+            specs.append(WorkerSpec("simulator", ("simulate", *simulate)))
     except BaseException:
         stack.down(wipe=True)
         raise

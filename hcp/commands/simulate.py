@@ -11,10 +11,11 @@ from hcp.event_time import parse_bound
 from hcp.recorded_data import DATA
 from hcp.stop_signal import stop_event
 from simulators import replay as recorded
+from simulators.configuration import SimulationConfig
 from simulators.exporter import server as exporter_page
 from simulators.exporter.newest import Newest
 from simulators.fault import FaultShares
-from simulators.run import Listener, Progress, SimulationConfig, run
+from simulators.run import Listener, Progress, run
 
 _LINE_EVERY = 10
 SOURCES = (
@@ -57,6 +58,9 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
         "one.  [default: HCP_EXPORTER_PORT]",
     ),
     outages: float = typer.Option(1.0, min=0, help="How often feeders and transformers trip, over published rates."),
+    lockstep: bool = typer.Option(
+        False, "--lockstep", help="Event time waits for the agents' plans: with --speed 0 as fast as they decide."
+    ),
     check: bool = typer.Option(
         False, "--check", help="Compare simulated years with recorded ones, and simulate nothing."
     ),
@@ -83,6 +87,7 @@ def simulate(  # noqa: PLR0917 - typer reads options from the parameters
         faults=FaultShares.parse(config.faults if faults is None else faults),
         fault_ledger=fault_ledger,
         outages=outages,
+        lockstep_s=config.dispatch_interval_s if lockstep else None,
     )
     seconds = parse_duration(duration).total_seconds() if duration else None
     metrics_page.serve(config, "simulator")

@@ -57,7 +57,7 @@ def warmed(board_c: Floats, inlet_c: Floats, power_w: Floats, rise_k_w: Floats, 
 
 
 def derating(board_c: Floats) -> Floats:
-    """Returns the share of frequency that the firmware leaves a device, 0.6 to 1, shape as given."""
+    """Returns the share of frequency that the firmware leaves a device, _LEAST_SHARE to 1, shape as given."""
     share: Floats = np.clip(
         1 - (1 - _LEAST_SHARE) * (board_c - DERATING_FROM_C) / (CUT_OFF_C - DERATING_FROM_C), _LEAST_SHARE, 1.0
     )

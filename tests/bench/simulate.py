@@ -28,9 +28,10 @@ from schemas import provision
 from schemas.catalog import Topic
 from schemas.codec import HEADER_BYTES
 from schemas.registry import Registry
+from simulators.configuration import SimulationConfig
 from simulators.encoding import Encoder, encoder
 from simulators.fleet import SLICE_MS
-from simulators.run import Listener, Progress, SimulationConfig, run
+from simulators.run import Listener, Progress, run
 from simulators.simulation import Simulation
 from simulators.site import operator
 from simulators.timeline import to_ms

@@ -23,6 +23,7 @@ from schemas.codec import UndecodableError
 from schemas.columnar import ColumnarDecoder
 from schemas.dead_letter import PREFIX, STAGE_DECODE
 from schemas.rule import RULE_ERROR
+from simulators.configuration import SimulationConfig
 from simulators.damage import DAMAGE, damaging, spoiled
 from simulators.encoding import encoder
 from simulators.event_fault import TOPICS as EVENT_TOPICS
@@ -30,7 +31,7 @@ from simulators.event_fault import EventFaults
 from simulators.fault import EventFaultShares, Fault, FaultShares
 from simulators.fault_injection import Faults
 from simulators.misreading import ROLLOVER_MS
-from simulators.run import SimulationConfig, run
+from simulators.run import run
 from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation
 from simulators.site import operator
 from simulators.timeline import to_ms
