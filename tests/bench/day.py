@@ -1,9 +1,9 @@
 """How fast a day of the full fleet goes through the whole system: event time over wall time, on a part of that day.
 
-`python -m tests.bench.day [--miners N] [--gpus N] [--minutes M] [--lockstep]`. The stack and all workers run as in `hcp
-demo`; the simulator goes as fast as it can, with all that it has: readings, prices, calls, workloads, breakdowns. The
-clock starts with it and stops when every worker has taken all of its last minute. A day at that speed is what the last
-line says: the part is long enough for it, as nothing in the system grows with event time but the logs and tables.
+`python -m tests.bench.day [--miners N] [--gpus N] [--minutes M] [--speed S] [--lockstep]`. The stack and all workers
+run as in `hcp demo`; the simulator has all that it has: readings, prices, calls, workloads, breakdowns. The clock
+starts with it and stops when every worker has taken all of its last minute. The last line says how long a day takes
+at that speed: nothing in the system grows with event time but the logs and tables.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from tests.demo_world import WORKERS, DemoWorld, running_demo
 PROMISED_SPEED = 4.0
 _HOURS_A_DAY = 24
 _POLL_S = 1.0
+# The marker of a transaction at the end of a partition counts as an event that has not been read.
+_MARKERS = 24
 _LAST = timedelta(minutes=1)
 
 
@@ -33,6 +35,9 @@ def main() -> int:
     parser.add_argument("--miners", type=int, default=400_000, help="(default %(default)s)")
     parser.add_argument("--gpus", type=int, default=10_000, help="(default %(default)s)")
     parser.add_argument("--minutes", type=int, default=15, help="of event time (default %(default)s)")
+    parser.add_argument(
+        "--speed", type=float, default=4.5, help="of the simulator, 0 for all it has (default %(default)s)"
+    )
     parser.add_argument("--lockstep", action="store_true", help="event time waits for the agents' plans")
     parser.add_argument("--output", type=Path, default=Path("bench-results") / "day.json")
     args = parser.parse_args()
@@ -40,7 +45,7 @@ def main() -> int:
     end = start + timedelta(minutes=args.minutes)
     with tempfile.TemporaryDirectory(prefix="hcp-day-") as directory, running_demo(Path(directory)) as world:
         simulate = [
-            sys.executable, "-m", "hcp", "simulate", "--speed", "0", "--miners", str(args.miners), "--gpus",
+            sys.executable, "-m", "hcp", "simulate", "--speed", str(args.speed), "--miners", str(args.miners), "--gpus",
             str(args.gpus), "--start", start.isoformat(), "--until", end.isoformat(),
             *(["--lockstep"] if args.lockstep else []),
         ]  # fmt: skip
@@ -74,7 +79,7 @@ def await_everything(world: DemoWorld, end: datetime) -> None:
         found = {name: worker_metrics.read(world.workers.metrics_ports[name]) for name in WORKERS}
         lags = {name: entry.lag_events for name, entry in found.items()}
         print(f"waiting for {', '.join(f'{lag:,} of {name}' for name, lag in lags.items())}", flush=True)
-        if all(entry.answers and entry.lag_events == 0 for entry in found.values()):
+        if all(entry.answers and entry.lag_events <= _MARKERS for entry in found.values()):
             ((newest,),) = world.query(Database.TIMESCALE, "SELECT max(observed_at) FROM metrics")
             if newest is not None and newest >= end - _LAST:
                 return
