@@ -7,6 +7,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -176,7 +177,9 @@ class _Batch:
                 self.reason = self.reason or reason
             is_last = self._open == 0
         if is_last:
-            self._loop.call_soon_threadsafe(self._finish)
+            # Once the bridge has been stopped nobody waits: the loop is closed, and what is left is only counted.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._finish)
 
     def _finish(self) -> None:
         if not self.done.done():
