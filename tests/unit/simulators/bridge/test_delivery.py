@@ -13,7 +13,7 @@ def test_a_report_that_comes_when_the_bridge_is_stopped_harms_nothing() -> None:
     async def stopped_while_delivering() -> None:
         waiting = asyncio.ensure_future(delivery.deliver(topic("telemetry.asic"), [EncodedEvent(1, b"key", b"value")]))
         await asyncio.sleep(0)
-        assert delivery.waiting == 1
+        assert delivery.waiting
         waiting.cancel()
 
     asyncio.run(stopped_while_delivering())
