@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--gpus", type=int, default=10_000, help="(default %(default)s)")
     parser.add_argument("--minutes", type=int, default=15, help="of event time (default %(default)s)")
     parser.add_argument(
-        "--speed", type=float, default=4.5, help="of the simulator, 0 for all it has (default %(default)s)"
+        "--speed", type=float, default=0.0, help="of the simulator, 0 for all it has (default %(default)s)"
     )
     parser.add_argument("--lockstep", action="store_true", help="event time waits for the agents' plans")
     parser.add_argument("--output", type=Path, default=Path("bench-results") / "day.json")
