@@ -9,7 +9,7 @@ from itertools import accumulate
 import polars as pl
 
 from simulators.damage import Damage
-from simulators.fault import DISORDER_SLICES, LATE_SLICES, EventFaultShares, Fault
+from simulators.fault import DISORDER_SLICES, DRAWN, LATE_SLICES, EventFaultShares, Fault
 from simulators.fault_ledger import LEDGER_SCHEMA
 from simulators.fleet import SLICE_MS
 from simulators.noise import Noise
@@ -22,7 +22,6 @@ TOPICS = (*FEEDS, "workloads.requests")
 
 # Longer than the ten and fifteen minutes after which ticks and prices count as stale.
 _STALE_MS = 30 * MINUTE_MS
-_KINDS = (Fault.LATE, Fault.DUPLICATE, Fault.DISORDER, Fault.MISSING, Fault.CORRUPT)
 _HELD = {Fault.LATE: LATE_SLICES, Fault.DISORDER: DISORDER_SLICES}
 _COPIES: dict[Fault | None, int] = {Fault.DUPLICATE: 2, Fault.MISSING: 0, Fault.STALE: 0}
 _DAMAGES = tuple(Damage)
@@ -33,7 +32,7 @@ class EventFaults:
 
     def __init__(self, shares: EventFaultShares, seed: int) -> None:
         self._stale = shares.stale
-        self._bounds = list(accumulate(shares.by_fault()[kind] for kind in _KINDS))
+        self._bounds = list(accumulate(shares.by_fault()[kind] for kind in DRAWN))
         self._seed = seed
         self._held: list[tuple[int, Entry, Fault, int]] = []
 
@@ -69,7 +68,7 @@ class EventFaults:
             return None
         if entry.topic.name in FEEDS and self._is_stale(entry):
             return Fault.STALE
-        return next((kind for kind, bound in zip(_KINDS, self._bounds, strict=True) if draw < bound), None)
+        return next((kind for kind, bound in zip(DRAWN, self._bounds, strict=True) if draw < bound), None)
 
     def _is_stale(self, entry: Entry) -> bool:
         noise = Noise(self._seed, f"fault/stale/{entry.topic.name}/{entry.key}")

@@ -34,6 +34,10 @@ class Fault(StrEnum):
     STALE = "stale"
 
 
+DRAWN = (Fault.LATE, Fault.DUPLICATE, Fault.DISORDER, Fault.MISSING, Fault.CORRUPT)
+"""Those that are drawn for each reading or event; the others are of devices and feeds."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventFaultShares:
     """How much of the single events is faulty, each from 0 to 1.

@@ -5,7 +5,7 @@ import polars as pl
 
 from schemas.catalog import Topic
 from simulators.damage import DAMAGE, Damage
-from simulators.fault import DISORDER_SLICES, LATE_SLICES, Fault, FaultShares
+from simulators.fault import DISORDER_SLICES, DRAWN, LATE_SLICES, Fault, FaultShares
 from simulators.fault_ledger import LEDGER_SCHEMA
 from simulators.fleet import SLICE_MS
 from simulators.misreading import StuckSensors, WrongClocks
@@ -14,7 +14,6 @@ from simulators.noise import Noise
 _KIND = "_kind"
 _SHIFT = "_shift"
 _DUE = "_due"
-_KINDS = (Fault.LATE, Fault.DUPLICATE, Fault.DISORDER, Fault.MISSING, Fault.CORRUPT)
 _DAMAGES = np.array([str(damage) for damage in Damage], dtype=object)
 
 
@@ -23,7 +22,7 @@ class ReadingFaults:
 
     def __init__(self, topic: Topic, shares: FaultShares, devices: pl.Series, seed: int) -> None:
         self._topic = topic
-        self._bounds = np.cumsum([shares.by_fault()[fault] for fault in _KINDS])
+        self._bounds = np.cumsum([shares.by_fault()[fault] for fault in DRAWN])
         self._noise = Noise(seed, f"fault/{topic.name}")
         self._clocks = WrongClocks(devices, shares.skew, Noise(seed, f"fault/skew/{topic.name}"))
         self._sensors = StuckSensors(devices, shares.stuck, Noise(seed, f"fault/stuck/{topic.name}"))
@@ -61,7 +60,7 @@ class ReadingFaults:
         frame, is_stuck = self._sensors.repeat(frame, ~is_skewed, start_ms)
         # The place of the draw among the shares laid end to end; the last place is that of good readings.
         place = np.searchsorted(self._bounds, draw, side="right")
-        names = np.array([*map(str, _KINDS), None], dtype=object)
+        names = np.array([*map(str, DRAWN), None], dtype=object)
         kinds = pl.DataFrame(
             {
                 "drawn": pl.Series(names[place].tolist(), dtype=pl.String),

@@ -125,9 +125,10 @@ class Simulation:
         """
         commands = list(commands)
         for command in commands:
+            if command.kind is not CommandKind.SET_POWER_MODE or command.power_mode is None:
+                continue
             issued_ms = min(to_ms(command.issued_at), self.now_ms)
-            is_unpowered = command.resource_group_id in self._facilities.unpowered(issued_ms)
-            if command.kind is CommandKind.SET_POWER_MODE and command.power_mode is not None and not is_unpowered:
+            if command.resource_group_id not in self._facilities.unpowered(issued_ms):
                 self._set_mode(command, command.power_mode, issued_ms)
         self._fall_back()
         self._supply()
