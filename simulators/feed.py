@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from statistics import median_high
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from schemas import metric
 from schemas.catalog import TOPICS, Topic, topic
@@ -52,6 +62,7 @@ class Feed:
     def __init__(self, kafka: Mapping[str, Any], registry: Registry, *, has_decisions: bool = False) -> None:
         self._has_decisions = has_decisions
         self._codec = Codec(registry)
+        self._admin = AdminClient({**kafka, "log_level": 3})
         self._consumer = Consumer(
             {
                 **kafka,
@@ -124,11 +135,20 @@ class Feed:
         return self._events(0)
 
     def poll_to_end(self) -> list[Any]:
-        """Returns the events up to the end of the commands as it is now; waits for them while the broker answers."""
+        """Returns the events up to the end of the commands as it is now; waits for them while the broker answers.
+
+        Those of transactions that are still open are waited for too: Kafka ends a transaction partition by partition,
+        so a decision can be read a moment before its commands.
+        """
         events: list[Any] = []
         with suppress(KafkaException):
             places = [TopicPartition(COMMANDS.name, partition) for partition in range(COMMANDS.partitions)]
-            ends = {p.partition: self._consumer.get_watermark_offsets(p, _TIMEOUT_S)[1] for p in places}
+            asked = self._admin.list_offsets(
+                {place: OffsetSpec.latest() for place in places},  # type: ignore[no-untyped-call]
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=_TIMEOUT_S,
+            )
+            ends = {place.partition: answer.result().offset for place, answer in asked.items()}
             deadline_s = time.monotonic() + _TIMEOUT_S
             while any(self._ended.get(p, 0) < end for p, end in ends.items()) and time.monotonic() < deadline_s:
                 events += self._events(_SHORT_S)

@@ -18,8 +18,9 @@ class Lockstep:
 
     def __init__(self, facilities: Collection[str], interval_s: int, start_ms: int) -> None:
         self._interval_ms = interval_s * SECOND_MS
-        # The newest interval that a facility has a plan for.
+        # The newest interval that a facility has a plan for, and the one whose commands have all been obeyed.
         self._planned_ms = dict.fromkeys(facilities, floor(start_ms, self._interval_ms))
+        self._obeyed_ms = floor(start_ms, self._interval_ms)
         self._passed_over: set[str] = set()
 
     def hear(self, decision: AllocationDecision) -> None:
@@ -29,12 +30,23 @@ class Lockstep:
             self._planned_ms[facility] = max(interval_ms, self._planned_ms[facility])
             self._passed_over.discard(facility)
 
+    def is_step(self, at_ms: int) -> bool:
+        """Whether plans, and the commands of all of them, have to come before event time may be advanced to `at_ms`."""
+        return self._due_ms(at_ms) > self._obeyed_ms
+
+    def obeyed(self, at_ms: int) -> None:
+        """Takes note that the plans up to `at_ms` and their commands have come, or are no longer waited for."""
+        self._obeyed_ms = max(self._due_ms(at_ms), self._obeyed_ms)
+
     def waits_for(self, at_ms: int) -> list[str]:
         """Returns the facilities whose plan has to come before event time may be advanced to `at_ms`."""
-        interval_ms = floor(at_ms - _PLANNED_BY_MS, self._interval_ms)
+        interval_ms = self._due_ms(at_ms)
         late = {facility for facility, planned_ms in self._planned_ms.items() if planned_ms < interval_ms}
         return sorted(late - self._passed_over)
 
     def pass_over(self, facilities: Collection[str]) -> None:
         """Waits no longer for facilities, until a plan of theirs comes."""
         self._passed_over.update(facilities)
+
+    def _due_ms(self, at_ms: int) -> int:
+        return floor(at_ms - _PLANNED_BY_MS, self._interval_ms)

@@ -171,7 +171,7 @@ class _Run:
                 clock.wait_until(due_ms, self._stop, _POLL_S)
                 continue
             self._hear(self._feed.poll(), simulation, lockstep)
-            if lockstep is not None and lockstep.waits_for(due_ms) and not self._in_step(simulation, lockstep, due_ms):
+            if lockstep is not None and lockstep.is_step(due_ms) and not self._in_step(simulation, lockstep, due_ms):
                 break
             found = simulation.advance()
             self._listener.advanced(found)
@@ -216,8 +216,9 @@ class _Run:
                     "comes (`hcp worker agents` makes them, and `hcp worker rollup` what they need)"
                 )
                 lockstep.pass_over(late)
-        # Its commands are on another topic than the plan.
+        # A plan's commands are on another topic, and may be read after it.
         self._hear(self._feed.poll_to_end(), simulation, lockstep)
+        lockstep.obeyed(due_ms)
         return True
 
     def _faults(self, simulation: Simulation) -> Faults | None:

@@ -57,3 +57,14 @@ def test_a_facility_passed_over_is_waited_for_from_its_next_plan_on() -> None:
     assert lockstep.waits_for(at(3600)) == ["Canada-1"]
     lockstep.hear(decision("Texas-1", T + timedelta(seconds=300)))
     assert lockstep.waits_for(at(720)) == ["Canada-1", "Texas-1"]
+
+
+def test_commands_are_waited_for_once_an_interval_though_its_plans_came_before() -> None:
+    lockstep = Lockstep(FACILITIES, INTERVAL_S, at(0))
+    for facility in FACILITIES:
+        lockstep.hear(decision(facility, T + timedelta(seconds=300)))
+    assert not lockstep.is_step(at(419))
+    assert lockstep.is_step(at(420))
+    lockstep.obeyed(at(420))
+    assert not lockstep.is_step(at(719))
+    assert lockstep.is_step(at(720))
