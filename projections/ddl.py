@@ -88,7 +88,7 @@ def create_trigger(table: str) -> str:
 def create_hypertable(table: str, hypertable: Hypertable) -> str:
     """Returns the cut into chunks of an empty table."""
     return _text(
-        "SELECT create_hypertable({}, by_range({}, {}), if_not_exists => true)",
+        "SELECT create_hypertable({}, by_range({}, {}), create_default_indexes => false, if_not_exists => true)",
         sql.Literal(table), sql.Literal(hypertable.column), _interval(hypertable.chunk),
     )  # fmt: skip
 

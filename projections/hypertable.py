@@ -6,7 +6,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Hypertable:
-    """Chunks of `chunk` by the time column. The column and its index (newest first) are TimescaleDB's own."""
+    """Chunks of `chunk` by the time column. The column itself is TimescaleDB's own, and so is its partitioning."""
 
     column: str
     chunk: timedelta

@@ -85,7 +85,7 @@ def _of_table(table: Table, wanted: TableShape, found: TableShape | None) -> Ite
         found = TableShape(bare, wanted.keys, wanted.checks)
         if table.hypertable is not None:
             yield Change(table.name, "a hypertable", ddl.create_hypertable(table.name, table.hypertable))
-            found = replace(found, hypertable=table.hypertable, indexes=_given_index(table))
+            found = replace(found, hypertable=table.hypertable)
     yield from _of_columns(table, wanted.columns, found.columns)
     yield from _of_keys(table, wanted, found)
     yield from _of_checks(table, wanted.checks, found.checks)
@@ -152,13 +152,6 @@ def _of_indexes(table: Table, wanted: TableShape, found: TableShape) -> Iterator
             yield Change(table.name, reason, ddl.create_index(table.name, columns))
     for text in sorted(found.indexes - wanted.indexes):
         yield Drift(table.name, "an index", _NOTHING, text, "declare it, or drop it in a migration")
-
-
-def _given_index(table: Table) -> frozenset[str]:
-    """The index that TimescaleDB makes itself: on time, unless there is one on nothing but time."""
-    assert table.hypertable is not None
-    time = table.hypertable.column
-    return frozenset() if table.key == (time,) else frozenset({shape.index_text((f"{time} DESC",))})
 
 
 def _of_comment_and_trigger(table: Table, wanted: TableShape, found: TableShape) -> Iterator[Change | Drift]:

@@ -117,8 +117,13 @@ class Table:
 
     @property
     def all_indexes(self) -> tuple[tuple[str, ...], ...]:
-        """The declared indexes, and the one on time that every hypertable has."""
-        time = () if self.hypertable is None else ((f"{self.hypertable.column} DESC",),)
+        """The declared indexes, and one on time for a hypertable whose key does not begin with it.
+
+        Ascending, other than TimescaleDB's own: rows come in about the order of time, so that it grows at its right
+        end, where PostgreSQL inserts without a descent and fills pages up. Both are read in either direction.
+        """
+        column = None if self.hypertable is None else self.hypertable.column
+        time = () if column is None or self.key[:1] == (column,) else ((column,),)
         return (*time, *(index for index in self.indexes if index not in time))
 
     def time_column(self, aggregate: Aggregate) -> str:

@@ -44,10 +44,13 @@ class _ColumnDumper(Dumper):
 
 
 def reduced(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """Returns those of the rows that `write` sends. Of rows reduced in parts and together the result is the same."""
+    """Returns those of the rows that `write` sends. Of rows reduced in parts and together the result is the same.
+
+    Those that are copied into a hypertable go in the order of time, for its index (`Table.all_indexes`).
+    """
     match table.mode:
         case Mode.APPEND:
-            return rows
+            return rows if table.hypertable is None else rows.sort(table.hypertable.column, maintain_order=True)
         case Mode.LATEST | Mode.WINDOW:
             return newest(rows, table, ROW)
         case Mode.LEDGER:

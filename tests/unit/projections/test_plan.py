@@ -75,6 +75,7 @@ def test_a_new_table_is_made_cut_and_given_its_policies_in_order() -> None:
         ("readings", "a new table"),
         ("readings", "a hypertable"),
         ("readings", "the comment of watts differs"),
+        ("readings", "index on at is new"),
         ("readings", "index on device is new"),
         ("readings", "its comment differs"),
         ("readings", "old chunks are compressed"),
@@ -209,9 +210,14 @@ def test_drift_names_the_place_both_sides_and_the_mend(live: dict[str, Any], mes
     assert [message in str(drift) for drift in found.drifts] == [True]
 
 
+def test_a_key_that_begins_with_the_time_is_index_enough() -> None:
+    assert replace(READINGS, key=("at", "device")).all_indexes == (("device",),)
+    assert READINGS.all_indexes == (("at",), ("device",))
+
+
 def test_a_time_index_that_is_gone_is_made_again() -> None:
     found = difference(live=replace(wanted(READINGS), indexes=frozenset({"btree (device)"})))
-    assert statements(found) == ['CREATE INDEX IF NOT EXISTS "readings_at_idx" ON "readings" ("at" DESC)']
+    assert statements(found) == ['CREATE INDEX IF NOT EXISTS "readings_at_idx" ON "readings" ("at")']
 
 
 def test_an_aggregate_with_another_query_is_drift() -> None:

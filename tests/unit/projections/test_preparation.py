@@ -1,8 +1,12 @@
 """Prepared batches that are written together do what they would do one after the other."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import polars as pl
 from confluent_kafka import Message
 
+from projections.hypertable import Hypertable
 from projections.preparation import EventTimes, Prepared, mergeable
 from projections.raw_batch import RawBatch
 from projections.sink import Rows, Step
@@ -39,6 +43,14 @@ def test_rows_of_batches_written_together_keep_their_order() -> None:
     assert rows.encoded == (b"\3", b"\4", b"\5", b"\6")
     assert whole.raw.steps == {("t", 0): Step(3, 7, 1)}
     assert (whole.payload_bytes, whole.began, whole.times) == (20, 3.0, {"t": EventTimes(5, 1.0)})
+
+
+def test_rows_copied_into_a_hypertable_go_in_the_order_of_time_and_of_one_time_in_that_of_the_log() -> None:
+    columns = {"name": "text", "at": "timestamptz"}
+    copied = Table("c", Database.TIMESCALE, Mode.APPEND, {}, columns, hypertable=Hypertable("at", chunk=timedelta(1)))
+    frame = pl.DataFrame([("a", 2), ("b", 1), ("c", 2), ("d", 1)], ["name", "at"], orient="row").with_row_index(ROW)
+    assert reduced(copied, frame)["name"].to_list() == ["b", "d", "a", "c"]
+    assert reduced(replace(copied, hypertable=None), frame)["name"].to_list() == ["a", "b", "c", "d"]
 
 
 def test_a_batch_with_dead_letters_is_written_alone() -> None:
