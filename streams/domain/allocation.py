@@ -31,7 +31,7 @@ from streams.domain.choice import (
     Choices,
     Selection,
     choices,
-    extra_w,
+    draws,
     is_switched,
     preemption_usd_h,
 )
@@ -93,7 +93,7 @@ def _group(snapshot: AllocationSnapshot, found: Choices, made: Outcome, group: G
         gpus_busy=0,
         workload_ids=[],
         margin_usd_h=option.revenue_usd_h - snapshot.power_cost_usd_mwh * power_mw,
-        reason=mining_reason(snapshot, found, group, mode, extra_w(found, made.selection)),
+        reason=mining_reason(snapshot, found, group, mode, draws(found, made.selection)),
         next_mode=made.next_modes.get(group.resource_group_id, group.planned_mode),
         running_since=_since(snapshot, group, mode),
         hold_until=command.hold_until(snapshot, group, mode),
@@ -135,7 +135,7 @@ def _gpu_group(
             runs=runs,
             stopped=stopped,
             waiting=_waiting(snapshot.workloads, selection),
-            load_extra_w=extra_w(found, selection),
+            draws=draws(found, selection),
         ),
     )
 

@@ -88,6 +88,14 @@ class Selection:
     places: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What a selection draws, W at the meter: in all over the base, and behind each transformer over the idle draw."""
+
+    load_w: int
+    behind_w: dict[str, int]
+
+
 def choices(snapshot: AllocationSnapshot) -> Choices:
     """Returns the choices of a snapshot."""
     pue = snapshot.pue_ratio
@@ -214,14 +222,21 @@ def excess_w(found: Choices, load_w: int) -> int:
     return 0 if found.limit_extra_w is None else max(load_w - found.limit_extra_w, 0)
 
 
-def keeps_transformers(found: Choices, selection: Selection) -> bool:
-    """Whether no transformer has more behind it than it carries."""
-    behind = dict.fromkeys(found.transformers, 0)
+def overloaded(found: Choices, selection: Selection) -> set[int]:
+    """Transformers with more behind them than they carry, by their position."""
+    behind_w = draws(found, selection).behind_w
+    return {n for n, (name, room_w) in enumerate(found.transformers.items()) if behind_w[name] > room_w}
+
+
+def draws(found: Choices, selection: Selection) -> Draws:
+    """Load of a selection over the base and over the idle draw behind each transformer."""
+    load_w, behind_w = 0, dict.fromkeys(found.transformers, 0)
     for choice in chosen(found, selection):
+        load_w += choice.extra_w
         transformer = found.fed_by.get(choice.group)
-        if transformer in behind:
-            behind[transformer] += choice.extra_w
-    return all(behind[name] <= room_w for name, room_w in found.transformers.items())
+        if transformer in behind_w:
+            behind_w[transformer] += choice.extra_w
+    return Draws(load_w, behind_w)
 
 
 def extra_w(found: Choices, selection: Selection) -> int:

@@ -1,185 +1,178 @@
-"""Prices of power and GPUs at which each choice of an interval, taken for itself, comes nearest to keeping the limits.
+"""Prices of power, transformers and GPUs at which each choice of an interval, for itself, comes nearest to the limits.
 
 The Lagrangian dual of the interval's problem (Kellerer, Pferschy, Pisinger, "Knapsack Problems", 2004, section 11.2).
-Watts and GPUs get a price, the limits go, and what is left falls apart into a maximum for each group and workload:
+Watts, the watts behind each transformer and GPUs get a price, the limits go, and what is left falls apart into a
+maximum for each group and workload:
 
-    bound(l, m) = sum over c of max over i of (worth - l * watts - m[pool] * gpus) + most(l) + sum of m[pool] * units
-    most(l) = max over load of l * load - penalty * (load over the limit)
-            = l * limit + max(l - penalty, 0) * (cap - limit)
+    bound(l, u, m) = sum over c of max over i of (worth - (l + u[transformer]) * watts - m[pool] * gpus)
+                     + most(l) + sum of u[transformer] * room + sum of m[pool] * units
+    most(l) = max over load of l * load - penalty(load)
 
 Every price gives an upper bound. For power alone the best price is that of the linear relaxation: the slope of the edge
-of the choices' convex hulls at which the limit is reached. With GPUs the prices are found in turn, which ends at
-the relaxation's price for one pool, and near it for more. Floats steer the search only; they decide no comparison finer
+of the choices' convex hulls at which the limit is reached. Behind a transformer, edges end where its room does, and the
+slope there is the least that a W behind it costs in all. With GPUs the prices are found in turn, which ends at the
+relaxation's price for one pool, and near it for more. Floats steer the search only; they decide no comparison finer
 than half a money unit.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from streams.domain.choice import Choices
+import numpy as np
+
+from streams.domain.interval import Floats, Interval, Ints
 
 # Prices settle in two or three rounds; more of them would only make the bound a little tighter.
 ROUNDS = 4
 
 
-class Option(NamedTuple):
-    """One choice of a class: W over the base, worth in money units an hour, and the GPUs that it takes from a pool."""
-
-    watts: int
-    worth: int
-    gpus: int = 0
-    pool: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The problem in numbers: exactly one option of each class.
-
-    `pools`: units of each GPU group. The load is at most `cap_w`; each W over `limit_w` (the cap or less) costs
-    `penalty_per_w`.
-    """
-
-    classes: tuple[tuple[Option, ...], ...]
-    pools: tuple[int, ...]
-    cap_w: int
-    limit_w: int
-    penalty_per_w: int
-
-    def worth(self, chosen: Sequence[int]) -> int:
-        """Worth of an option of each class, given by number, money units an hour, the penalty taken off."""
-        options = [options[i] for options, i in zip(self.classes, chosen, strict=True)]
-        excess = max(sum(o.watts for o in options) - self.limit_w, 0)
-        return sum(o.worth for o in options) - excess * self.penalty_per_w
-
-
 @dataclass(frozen=True, slots=True)
 class Dual:
-    """Prices in money units an hour, for a W and for a GPU of each pool, and the bound that they prove."""
+    """Prices in money units an hour, for a W, a GPU of each pool, a W behind each transformer, and what they prove."""
 
     watt: float
     gpu: tuple[float, ...]
+    transformer: tuple[float, ...]
     bound: float
 
-    def reduced(self, option: Option) -> float:
-        """Worth of an option after its power and GPUs are paid for."""
-        paid = self.watt * option.watts
-        return option.worth - (paid if option.pool < 0 else paid + self.gpu[option.pool] * option.gpus)
+    def behind(self, transformers: Sequence[int]) -> "Dual":
+        """Returns the prices of a problem with these transformers only, where the others have none."""
+        return Dual(self.watt, self.gpu, tuple(self.transformer[t] for t in transformers), self.bound)
 
-    def most(self, problem: Interval) -> float:
-        """What a load can be paid at most at the price of a watt, the penalty taken off."""
-        over = max(self.watt - problem.penalty_per_w, 0.0) * (problem.cap_w - problem.limit_w)
-        return self.watt * problem.limit_w + over
+    def watts(self, transformer: Ints) -> Floats:
+        """Price of a W behind each of these transformers, in all."""
+        price: Floats = self.watt + np.array([*self.transformer, 0.0])[transformer]  # -1, none, is the last
+        return price
+
+    def reduced(self, problem: Interval) -> Floats:
+        """Worth of each option after its power and GPUs are paid for, shape (classes, options)."""
+        gpu = np.array([*self.gpu, 0.0])[problem.pool]
+        left: Floats = problem.worth - self.watts(problem.transformer) * problem.watts - gpu * problem.gpus
+        return left
 
 
-def interval(found: Choices, *, merged: bool) -> Interval:
-    """Returns the choices as numbers: a class for each ASIC group, then one for each workload, "runs nowhere" first.
+class _Edges(NamedTuple):
+    """Upper hulls of classes: the least load of each and its transformer; slope, width, transformer of each edge."""
 
-    `merged`: all GPUs are one pool, a relaxation in which places that cost and earn the same are one option.
-    """
-    pool_of = {group: 0 if merged else number for number, group in enumerate(found.gpus)}
-    jobs: dict[str, dict[Option, None]] = {}
-    for place in found.places:
-        option = Option(place.extra_w, place.worth, place.workload.gpus, pool_of[place.group])
-        jobs.setdefault(place.workload.workload_id, {Option(0, 0): None})[option] = None
-    groups = (tuple(Option(c.extra_w, c.worth) for c in options) for options in found.modes.values())
-    units = tuple(found.gpus.values())
-    cap = found.cap_extra_w
-    return Interval(
-        classes=(*groups, *map(tuple, jobs.values())),
-        pools=(sum(units),) if merged else units,
-        cap_w=cap,
-        limit_w=cap if found.limit_extra_w is None else min(found.limit_extra_w, cap),
-        penalty_per_w=found.penalty_per_w,
-    )
+    least_w: Ints
+    feeder: Ints
+    slope: Floats
+    width: Ints
+    behind: Ints
 
 
 def dual(problem: Interval) -> Dual:
     """Returns the best prices found. Deterministic."""
-    jobs = [options for options in problem.classes if options[-1].pool >= 0]
-    gpu = [0.0] * len(problem.pools)
+    is_job = problem.jobs
+    jobs = problem.classes(is_job)
+    prices = Dual(0.0, (0.0,) * len(problem.pools), (0.0,) * len(problem.rooms), 0.0)
     # The hulls of the ASIC groups are the same at any price of a GPU.
-    fixed = _Hulls()
-    for options in problem.classes:
-        if options[-1].pool < 0:
-            fixed.add(options, gpu)
-    watt = _watt_price(problem, fixed, jobs, gpu)
-    for turn in range(ROUNDS if jobs else 0):
-        before = watt, tuple(gpu)
-        if turn == 0 and len(gpu) > 1:
+    fixed = _edges(problem.classes(~is_job), prices)
+    prices = _power(problem, fixed, jobs, prices)
+    for turn in range(ROUNDS if len(jobs.watts) else 0):
+        before = prices
+        if turn == 0 and len(problem.pools) > 1:
             # One pool after the other would leave all at zero: work can always go to one that is still free.
-            gpu = [_gpu_price(jobs, range(len(gpu)), sum(problem.pools), watt, gpu)] * len(gpu)
+            price = _gpu_price(jobs, prices, range(len(problem.pools)), sum(problem.pools))
+            prices = Dual(prices.watt, (price,) * len(problem.pools), prices.transformer, 0.0)
         for pool, units in enumerate(problem.pools):
-            gpu[pool] = _gpu_price(jobs, (pool,), units, watt, gpu)
-        if before == (watt, tuple(gpu)):
+            price = _gpu_price(jobs, prices, range(pool, pool + 1), units)
+            gpu = (*prices.gpu[:pool], price, *prices.gpu[pool + 1 :])
+            prices = Dual(prices.watt, gpu, prices.transformer, 0.0)
+        if before == prices:
             break
-        watt = _watt_price(problem, fixed, jobs, gpu)
-    return priced(problem, watt, tuple(gpu))
+        prices = _power(problem, fixed, jobs, prices)
+    return priced(problem, prices)
 
 
-def priced(problem: Interval, watt: float, gpu: tuple[float, ...]) -> Dual:
+def priced(problem: Interval, prices: Dual) -> Dual:
     """Returns these prices with the bound that they prove."""
-    prices = Dual(watt, gpu, 0.0)
-    bound = sum(max(map(prices.reduced, options)) for options in problem.classes) + prices.most(problem)
-    return Dual(watt, gpu, bound + sum(price * units for price, units in zip(gpu, problem.pools, strict=True)))
+    bound = float(prices.reduced(problem).max(axis=1, initial=-np.inf).sum())
+    peak = problem.peak_w(prices.watt)
+    bound += prices.watt * peak - problem.penalty(peak)
+    bound += sum(price * units for price, units in zip(prices.gpu, problem.pools, strict=True))
+    bound += sum(price * room for price, room in zip(prices.transformer, problem.rooms, strict=True))
+    return Dual(prices.watt, prices.gpu, prices.transformer, bound)
 
 
-@dataclass(slots=True)
-class _Hulls:
-    """Upper hulls of classes: the least load of all, W, and slope and width of each edge."""
+def _edges(problem: Interval, prices: Dual) -> _Edges:
+    """Walks up the hull of each class, all of them at once, from the option that draws least to the best one."""
+    watts, feeder = problem.watts, problem.transformer
+    gpu = np.array([*prices.gpu, 0.0])[problem.pool]
+    # Which place of a workload is best depends on what is behind its transformer, the worth of its power does not.
+    extra = np.array([*prices.transformer, 0.0])[feeder]
+    value = problem.worth - gpu * problem.gpus - extra * watts
+    row = np.arange(len(watts))
+    at = np.lexsort((-value, watts), axis=1)[:, 0]
+    least_w, first = watts[row, at], feeder[row, at]
+    slopes, widths, behind = [], [], []
+    for _ in range(watts.shape[1] - 1):
+        wider = watts - watts[row, at][:, None]
+        rise = value - value[row, at][:, None]
+        slope = np.where((wider > 0) & (rise > 0), rise / np.maximum(wider, 1), 0.0)
+        steepest = slope.argmax(axis=1)
+        is_up = slope[row, steepest] > 0
+        if not is_up.any():
+            break
+        row, at = row[is_up], steepest[is_up]
+        watts, feeder, value, extra = (part[is_up] for part in (watts, feeder, value, extra))
+        slope, wider = slope[is_up], wider[is_up]
+        row = np.arange(len(row))
+        slopes.append(slope[row, at] + extra[row, at])
+        widths.append(wider[row, at])
+        behind.append(feeder[row, at])
+    none = np.zeros(0, np.int64)
+    return _Edges(
+        least_w,
+        first,
+        np.concatenate([np.zeros(0), *slopes]),
+        np.concatenate([none, *widths]),
+        np.concatenate([none, *behind]),
+    )
 
-    load_w: int = 0
-    edges: list[tuple[float, int]] = field(default_factory=list)
 
-    def add(self, options: tuple[Option, ...], gpu: list[float]) -> None:
-        points = sorted([(o[0], -o[1] if o[3] < 0 else gpu[o[3]] * o[2] - o[1]) for o in options])
-        hull: list[tuple[int, float]] = []
-        for watts, loss in points:
-            if hull and loss >= hull[-1][1]:
-                continue
-            while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-1], (watts, loss)):
-                hull.pop()
-            hull.append((watts, loss))
-        self.load_w += hull[0][0]
-        self.edges.extend([(_slope(a, b), b[0] - a[0]) for a, b in pairwise(hull)])
-
-
-def _watt_price(problem: Interval, fixed: _Hulls, jobs: list[tuple[Option, ...]], gpu: list[float]) -> float:
-    hulls = _Hulls(fixed.load_w, list(fixed.edges))
-    for options in jobs:
-        hulls.add(options, gpu)
-    load = hulls.load_w
-    for slope, watts in sorted(hulls.edges, reverse=True):
-        room = problem.cap_w if slope > problem.penalty_per_w else problem.limit_w
-        if load + watts > room:
-            return slope if load <= room else float(problem.penalty_per_w)
-        load += watts
-    return 0.0 if load <= problem.limit_w else float(problem.penalty_per_w)
+def _power(problem: Interval, fixed: _Edges, jobs: Interval, prices: Dual) -> Dual:
+    """The prices of power, in all and behind each transformer, at these prices of GPUs."""
+    parts = zip(fixed, _edges(jobs, prices), strict=True)
+    least_w, feeder, slope, width, behind = (np.concatenate(part) for part in parts)
+    order = np.argsort(-slope, kind="stable")
+    slope, width, behind = slope[order], width[order], behind[order]
+    ends = [0.0] * len(problem.rooms)
+    for t, room_w in enumerate(problem.rooms):
+        own = np.flatnonzero(behind == t)
+        load = int(least_w[feeder == t].sum()) + np.cumsum(width[own])
+        over = np.flatnonzero(load > room_w)
+        if over.size:
+            first = over[0]
+            ends[t] = float(slope[own[first]])
+            width[own[first]] = max(width[own[first]] - (load[first] - room_w), 0)
+            width[own[first + 1 :]] = 0
+    watt = _watt_price(problem, int(least_w.sum()), slope, width)
+    return Dual(watt, prices.gpu, tuple(max(end - watt, 0.0) for end in ends), 0.0)
 
 
-def _slope(a: tuple[int, float], b: tuple[int, float]) -> float:
-    return (a[1] - b[1]) / (b[0] - a[0])
+def _watt_price(problem: Interval, least_w: int, slope: Floats, width: Ints) -> float:
+    load = least_w + np.cumsum(width)
+    room = problem.peaks_w(slope)
+    over = np.flatnonzero(load > room)
+    if not over.size:
+        return problem.marginal(load[-1] if load.size else least_w)
+    first = over[0]
+    before = load[first] - width[first]
+    return float(slope[first]) if before <= room[first] else problem.marginal(before)
 
 
-def _gpu_price(
-    jobs: list[tuple[Option, ...]], pools: range | tuple[int, ...], units: int, watt: float, gpu: list[float]
-) -> float:
+def _gpu_price(jobs: Interval, prices: Dual, pools: range, units: int) -> float:
     """Price at which the workloads that pay it fill the pools: the bid of the first that finds no room."""
-    bids: list[tuple[float, int]] = []
-    for options in jobs:
-        here = elsewhere = 0.0
-        for option in options:
-            value = option.worth - watt * option.watts
-            if option.pool in pools:
-                here = max(here, value)
-            elif option.pool >= 0:
-                elsewhere = max(elsewhere, value - gpu[option.pool] * option.gpus)
-        if here > elsewhere:
-            bids.append(((here - elsewhere) / options[-1].gpus, options[-1].gpus))
-    bids.sort(reverse=True)
-    for bid, gpus in bids:
-        if gpus > units:
-            return bid
-        units -= gpus
-    return 0.0
+    is_here = (jobs.pool >= pools.start) & (jobs.pool < pools.stop)
+    gpu = np.array([*prices.gpu, 0.0])[jobs.pool]
+    value = jobs.worth - prices.watts(jobs.transformer) * jobs.watts
+    here = np.where(is_here, value, -np.inf).max(axis=1)
+    elsewhere = np.where(is_here, -np.inf, value - gpu * jobs.gpus).max(axis=1)
+    wanted = jobs.gpus.max(axis=1)
+    bid = (here - elsewhere) / wanted
+    bidding = np.flatnonzero(bid > 0)
+    order = bidding[np.lexsort((-wanted[bidding], -bid[bidding]))]
+    over = np.flatnonzero(np.cumsum(wanted[order]) > units)
+    return float(bid[order[over[0]]]) if over.size else 0.0

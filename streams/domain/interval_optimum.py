@@ -7,8 +7,9 @@ count in integers and work by work done, never by time, so the same snapshot giv
 
 from schemas.events import AllocationSnapshot, BindingLimit, GivenUpRule
 from streams.domain import cp_sat, knapsack, reserve
-from streams.domain.choice import MONEY_PER_USD, Choices, Selection, excess_w, extra_w, keeps_transformers, worth
-from streams.domain.dual import Dual, dual, interval
+from streams.domain.choice import MONEY_PER_USD, Choices, Selection, excess_w, extra_w, worth
+from streams.domain.dual import Dual, dual
+from streams.domain.interval import interval
 from streams.domain.merit_order import merit_order
 from streams.domain.outcome import Outcome
 from streams.domain.plan.penalty import Rule
@@ -17,7 +18,7 @@ from streams.domain.plan.penalty import Rule
 def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
     """Returns the optimum of the choices of a snapshot. Deterministic."""
     best = knapsack.optimum(found)
-    if best is not None and _is_whole(found, best.selection):
+    if best is not None and _keeps_floors(found, best.selection):
         selection, status, bound = best.selection, "OPTIMAL", float(best.worth)
         solver, prices = knapsack.NAME, best.prices
     else:
@@ -58,6 +59,8 @@ def binding_limits(snapshot: AllocationSnapshot, found: Choices, prices: Dual) -
         ("facility cap", snapshot.facility_id, "MW", prices.watt - call),
         ("grid call", snapshot.signal_id or "", "MW", call),
     ]
+    behind = zip(found.transformers, prices.transformer, strict=True)
+    rows += [(Rule.TRANSFORMER_CAP, transformer, "MW", price) for transformer, price in behind]
     return [
         BindingLimit(rule=rule, subject=subject, interval=0, unit=unit, usd_h=usd_h)
         for rule, subject, unit, usd_h in rows
@@ -65,9 +68,9 @@ def binding_limits(snapshot: AllocationSnapshot, found: Choices, prices: Dual) -
     ]
 
 
-def _is_whole(found: Choices, selection: Selection) -> bool:
+def _keeps_floors(found: Choices, selection: Selection) -> bool:
     load_w = extra_w(found, selection)
-    return keeps_transformers(found, selection) and all(load_w >= floor.extra_w for floor in found.floors)
+    return all(load_w >= floor.extra_w for floor in found.floors)
 
 
 def _given_up(snapshot: AllocationSnapshot, found: Choices, selection: Selection) -> list[GivenUpRule]:

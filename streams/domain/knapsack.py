@@ -2,24 +2,30 @@
 
 The GPUs of a facility are taken as one pool first, a relaxation; the workloads chosen are then packed into the groups,
 and where that succeeds the optimum of the relaxation is the optimum. Else the groups are searched as they are; at once
-where not even the workloads of step 1 can be packed.
+where not even the workloads of step 1 can be packed. In the same way only transformers that the dual puts a price on
+count at first, and those that the optimum without them overloads are added.
 
 1. Workloads alone, watts at the dual's price: the best use of the GPUs.
-2. ASIC groups alone, with the power that these workloads leave: the first known selection.
-3. Both together, workloads first; only what may beat the known selection is looked at, which is little by then.
+2. ASIC groups alone, with the power that these workloads leave: those behind each transformer, watts of the facility at
+   the dual's price, then the others. This is the first known selection.
+3. All together, workloads first; only what may beat the known selection is looked at, which is little by then.
 
 D. Pisinger, "A minimal algorithm for the multiple-choice knapsack problem", EJOR 83 (1995), has the search for one
-limit (`streams.domain.core_search`); pools and the soft limit are added. Work is limited in states, never in time.
+limit (`streams.domain.core_search`); pools, transformers and the soft limit are added. Work is limited in states, never
+in time.
 """
 
 from dataclasses import dataclass, replace
-from math import ceil
 
-from streams.domain.choice import Choices, PlaceChoice, Selection
+import numpy as np
+
+from streams.domain.choice import Choices, Selection, overloaded
+from streams.domain.core import Excess
 from streams.domain.core_search import Budget, search
-from streams.domain.dual import Dual, Interval, dual, interval, priced
+from streams.domain.dual import Dual, dual, priced
+from streams.domain.interval import Floats, Interval, Ints, interval
 
-NAME = "hcp knapsack 2"
+NAME = "hcp knapsack 3"
 # About 20 milliseconds. What needs more is left to a general solver.
 STATE_LIMIT = 100_000
 
@@ -34,76 +40,94 @@ class Optimum:
 
 
 def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
-    """Returns the best selection; None where nothing keeps the cap or the search takes more than `state_limit`."""
+    """Returns the best selection; None where nothing keeps the limits or the search takes more than `state_limit`."""
     budget = Budget(state_limit)
+    tight: set[int] = set()
     for merged in (True, False) if len(found.gpus) > 1 else (True,):
-        problem = interval(found, merged=merged)
-        prices = dual(problem)
-        jobs = _jobs_alone(problem, prices, len(found.modes))
-        paid = priced(jobs, 0.0, prices.gpu)
-        placed = search(jobs, paid, None, budget)
-        if merged and len(found.gpus) > 1 and placed is not None:
-            # Where not even these find room in the groups, those chosen in the end hardly ever do.
-            rest = [0] * len(found.modes)
-            if _selection(found, problem, [*rest, *placed]) is None:
-                continue
-        # The dual's bound, with what the workloads can really earn in place of what GPUs would sell for.
-        bound = prices.bound if placed is None else prices.bound + jobs.worth(placed) - paid.bound
-        chosen = _best(problem, prices, bound, placed, budget)
-        if chosen is None:
+        whole = interval(found, merged=merged)
+        prices = dual(whole)
+        tight.update(t for t, price in enumerate(prices.transformer) if price > 0)
+        jobs = _jobs_alone(whole, prices)
+        own = priced(jobs, Dual(0.0, prices.gpu, (), 0.0))
+        placed = search(jobs, own, None, budget)
+        if placed is None:
             return None
-        selection = _selection(found, problem, chosen)
-        if selection is not None:
-            return Optimum(selection, problem.worth(chosen), prices)
+        # Where not even these find room in the groups, those chosen in the end hardly ever do.
+        if merged and _selection(found, whole, [0] * len(found.modes) + placed) is None:
+            continue
+        while True:
+            some = sorted(tight)
+            problem, paid = whole.behind(some), prices.behind(some)
+            known, behind = _completed(problem, paid, placed, budget)
+            chosen = search(problem, paid, known, budget, Excess(own.bound - jobs.worth_of(placed), behind))
+            if chosen is None:
+                return None
+            selection = _selection(found, whole, chosen)
+            if selection is None:
+                break
+            over = overloaded(found, selection)
+            if over <= tight:
+                return Optimum(selection, whole.worth_of(chosen), prices)
+            tight |= over
     return None
 
 
-def _best(problem: Interval, prices: Dual, bound: float, placed: list[int] | None, budget: Budget) -> list[int] | None:
-    """The best options of all classes; `placed`: those of the workloads alone."""
-    known: list[int] | None = None
-    if placed is not None:
-        asics = _asics_alone(problem, len(problem.classes) - len(placed), placed)
-        modes = search(asics, dual(asics), None, budget)
-        known = None if modes is None else [*modes, *placed]
-    if known is not None and problem.worth(known) > bound - 1:
-        return known
-    return search(problem, prices, known, budget)
+def _jobs_alone(problem: Interval, prices: Dual) -> Interval:
+    """The workloads with their power paid for."""
+    jobs = problem.classes(problem.jobs)
+    worth = _paid(jobs, prices.watts(jobs.transformer))
+    return replace(_unlimited(jobs, 0), watts=np.zeros_like(jobs.watts), worth=worth, pools=jobs.pools)
 
 
-def _jobs_alone(problem: Interval, prices: Dual, groups: int) -> Interval:
-    """The workloads with their power paid for; worth is rounded up, so that the bound holds."""
-    classes = tuple(
-        tuple(o._replace(watts=0, worth=ceil(o.worth - prices.watt * o.watts)) for o in options)
-        for options in problem.classes[groups:]
-    )
-    return replace(problem, classes=classes, cap_w=0, limit_w=0)
+def _completed(
+    problem: Interval, prices: Dual, placed: list[int], budget: Budget
+) -> tuple[list[int] | None, dict[int, float]]:
+    """These options of the workloads with the ASIC groups' best in what they leave; None where they leave too little.
+
+    Beside it what the groups behind each transformer that feeds no GPUs lose at least against the dual's bound.
+    """
+    is_job = problem.jobs
+    feeder = np.where(is_job, -1, problem.transformer[:, 0])
+    chosen = np.zeros(len(is_job), np.int64)
+    chosen[is_job] = placed
+    fed_by, jobs_w = (problem.of(chosen, values)[is_job] for values in (problem.transformer, problem.watts))
+    lost: dict[int, float] = {}
+    for number, room_w in enumerate(problem.rooms):
+        part = problem.classes(feeder == number)
+        room = _unlimited(part, room_w - int(jobs_w[fed_by == number].sum()))
+        own = replace(room, worth=_paid(part, np.array(prices.watt)))
+        best = search(own, dual(own), None, budget)
+        if best is None:
+            return None, {}
+        chosen[feeder == number] = best
+        if not (problem.transformer[is_job] == number).any():
+            bound = float(prices.reduced(part).max(axis=1).sum()) + prices.transformer[number] * room_w
+            lost[number] = max(bound - own.worth_of(best), 0.0)
+    is_free = ~is_job & (feeder < 0)
+    taken_w = int(problem.of(chosen, problem.watts)[~is_free].sum())
+    rest = replace(problem.classes(is_free), pools=(), rooms=()).with_room(problem.cap_w - taken_w)
+    best = search(rest, dual(rest), None, budget)
+    if best is None:
+        return None, lost
+    chosen[is_free] = best
+    return chosen.tolist(), lost
 
 
-def _asics_alone(problem: Interval, groups: int, placed: list[int]) -> Interval:
-    """The ASIC groups with the power that the workloads leave."""
-    taken_w = sum(options[i].watts for options, i in zip(problem.classes[groups:], placed, strict=True))
-    return replace(
-        problem,
-        classes=problem.classes[:groups],
-        pools=(),
-        cap_w=problem.cap_w - taken_w,
-        limit_w=problem.limit_w - taken_w,
-    )
+def _unlimited(problem: Interval, cap_w: int) -> Interval:
+    """The problem with a cap and nothing else."""
+    none = np.full_like(problem.transformer, -1)
+    return replace(problem, transformer=none, pools=(), rooms=(), cap_w=cap_w, steps=())
+
+
+def _paid(problem: Interval, watt: Floats) -> Ints:
+    """Worth with power paid for, rounded up, so that a bound holds."""
+    return np.ceil(problem.worth - watt * problem.watts).astype(np.int64)
 
 
 def _selection(found: Choices, problem: Interval, chosen: list[int]) -> Selection | None:
     """Names what was chosen and packs the workloads, those with one place and the large first; None if it fails."""
     modes = {group: options[i].mode for (group, options), i in zip(found.modes.items(), chosen, strict=False)}
-    places: dict[str, list[PlaceChoice]] = {}
-    for place in found.places:
-        places.setdefault(place.workload.workload_id, []).append(place)
-    numbers = {group: number for number, group in enumerate(found.gpus)} if len(problem.pools) > 1 else {}
-    open_places: list[list[PlaceChoice]] = []
-    first = len(modes)
-    for own, options, i in zip(places.values(), problem.classes[first:], chosen[first:], strict=True):
-        if i > 0:
-            is_option = (options[i].watts, options[i].worth, options[i].pool)
-            open_places.append([p for p in own if (p.extra_w, p.worth, numbers.get(p.group, 0)) == is_option])
+    open_places = [own[i] for own, i in zip(problem.places, chosen[len(modes) :], strict=True) if i > 0]
     free = dict(found.gpus)
     homes: dict[str, str] = {}
     for own in sorted(open_places, key=lambda p: (len(p) > 1, -p[0].workload.gpus)):

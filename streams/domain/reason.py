@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, WorkloadInput
 from streams.domain import economics
-from streams.domain.choice import Choices, ModeChoice, has_to_stay, is_switched, switching_usd
+from streams.domain.choice import Choices, Draws, ModeChoice, has_to_stay, is_switched, switching_usd
 from streams.domain.plan.penalty import Rule
 
 
 def mining_reason(
-    snapshot: AllocationSnapshot, found: Choices, group: GroupInput, mode: PowerMode, load_extra_w: int
+    snapshot: AllocationSnapshot, found: Choices, group: GroupInput, mode: PowerMode, draws: Draws
 ) -> str:
     """Reason of an ASIC group, such as "NORMAL: earns 78.2 $/MWh at a cost of 31.0, limited by the facility cap"."""
     if 0 in group.out_of_service:
@@ -22,7 +22,7 @@ def mining_reason(
     if mode is best.mode:
         why = "its best margin" if mode is not PowerMode.OFF else "no mode earns its power"
     else:
-        limit = _limit(snapshot, found, group, load_extra_w, best.extra_w - chosen.extra_w)
+        limit = _limit(snapshot, found, group, draws, best.extra_w - chosen.extra_w)
         why = f"{best.mode.value} would earn more, {limit or _patience(snapshot, group, best, mode)}"
     option = next(o for o in group.modes if o.mode is mode)
     if mode is PowerMode.OFF:
@@ -40,7 +40,7 @@ def gpu_reason(
     runs: Sequence[WorkloadInput],
     stopped: Sequence[WorkloadInput],
     waiting: Sequence[WorkloadInput],
-    load_extra_w: int,
+    draws: Draws,
 ) -> str:
     """Reason of a GPU group: what runs, what it earns, what was stopped, and what keeps others waiting."""
     cost = economics.grid_value_usd_mwh(snapshot.power_cost_usd_mwh, snapshot.payment_usd_mwh)
@@ -58,16 +58,16 @@ def gpu_reason(
             why = "too few GPUs free"
         else:
             extra = round(least * group.unit_power_mw * snapshot.pue_ratio * 1e6)
-            why = _limit(snapshot, found, group, load_extra_w, extra) or "they would not earn their power here"
+            why = _limit(snapshot, found, group, draws, extra) or "they would not earn their power here"
         parts.append(f"{len(waiting)} waiting, {why}")
     elif not runs:
         parts.append("no workload waits")
     return ", ".join(parts)
 
 
-def _limit(snapshot: AllocationSnapshot, found: Choices, group: GroupInput, load_extra_w: int, more_w: int) -> str:
-    wanted_w = load_extra_w + more_w
-    if any(floor.rule == Rule.CAPACITY and wanted_w < floor.extra_w <= load_extra_w for floor in found.floors):
+def _limit(snapshot: AllocationSnapshot, found: Choices, group: GroupInput, draws: Draws, more_w: int) -> str:
+    wanted_w = draws.load_w + more_w
+    if any(floor.rule == Rule.CAPACITY and wanted_w < floor.extra_w <= draws.load_w for floor in found.floors):
         return "but the load is held ready for a capacity award"
     if found.limit_extra_w is not None and wanted_w > found.limit_extra_w:
         return f"limited by grid call {snapshot.signal_id} to {snapshot.limit_mw:.3f} MW"
@@ -75,7 +75,7 @@ def _limit(snapshot: AllocationSnapshot, found: Choices, group: GroupInput, load
         room_w = math.floor((snapshot.cap_mw - found.base_mw) * 1e6)
         return "limited by the facility cap" if wanted_w > room_w else "limited by the ramp"
     transformer = found.fed_by.get(group.resource_group_id)
-    if transformer in found.transformers and more_w > found.transformers[transformer]:
+    if transformer in found.transformers and draws.behind_w[transformer] + more_w > found.transformers[transformer]:
         return f"limited by transformer {transformer}"
     return ""
 

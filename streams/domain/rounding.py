@@ -1,81 +1,114 @@
 """A selection that keeps the limits, from the options that a dual's prices prefer: repair, then use what is left."""
 
-from collections.abc import Sequence
+import numpy as np
 
-from streams.domain.dual import Dual, Interval, Option
-
-
-def default(options: Sequence[Option], losses: Sequence[float]) -> int:
-    """The option that loses nothing; of several the one that draws least and holds the fewest GPUs."""
-    if losses.count(0.0) == 1:
-        return losses.index(0.0)
-    return min(range(len(options)), key=lambda i: (losses[i], options[i].watts, options[i].gpus))
+from streams.domain.dual import Dual
+from streams.domain.interval import Floats, Interval, Ints
 
 
-def repaired(problem: Interval, prices: Dual, losses: Sequence[Sequence[float]]) -> list[int] | None:
-    """Returns an option of each class near the defaults; None where this way ends over the cap.
+def defaults(problem: Interval, losses: Floats) -> Ints:
+    """The option of each class that loses nothing; of several the one that draws least and holds the fewest GPUs."""
+    found: Ints = np.lexsort((problem.gpus, problem.watts, losses), axis=1)[:, 0]
+    return found
 
-    `losses`: of each option against the default of its class.
+
+def repaired(problem: Interval, prices: Dual, losses: Floats) -> list[int] | None:
+    """Returns an option of each class near the defaults; None where this way ends over a limit.
+
+    `losses`: of each option against the default of its class, shape (classes, options).
     """
-    classes = problem.classes
-    chosen = [default(options, lost) for options, lost in zip(classes, losses, strict=True)]
-    free = list(problem.pools)
-
-    def bid(c: int) -> float:
-        return max((o.worth - prices.watt * o.watts) / o.gpus for o in classes[c] if o.gpus)
-
-    jobs = [c for c, options in enumerate(classes) if options[-1].pool >= 0]
-    for c in sorted(jobs, key=bid, reverse=True):
-        fits = [i for i, o in enumerate(classes[c]) if o.pool < 0 or o.gpus <= free[o.pool]]
-        # Of equal places the one that it fills best, so that large workloads find room.
-        chosen[c] = min(fits, key=lambda i: (losses[c][i], classes[c][i].pool < 0 or free[classes[c][i].pool]))
-        option = classes[c][chosen[c]]
-        if option.pool >= 0:
-            free[option.pool] -= option.gpus
-    room = problem.cap_w if prices.watt > problem.penalty_per_w else problem.limit_w
-    load = sum(options[i].watts for options, i in zip(classes, chosen, strict=True))
-    if load > room:
-        load -= _shed(problem, losses, chosen, free, load - room)
-    if load > problem.cap_w:
+    near = _Selection(problem, losses)
+    near.place_jobs(prices)
+    for transformer, room_w in enumerate(problem.rooms):
+        if near.behind[transformer] > room_w:
+            draws = np.where(problem.transformer == transformer, problem.watts, 0)
+            near.shed(near.behind[transformer] - room_w, draws)
+    near.shed(near.load_w - problem.peak_w(prices.watt), problem.watts)
+    if near.load_w > problem.cap_w or any(w > room_w for w, room_w in zip(near.behind, problem.rooms, strict=True)):
         return None
-    _fill(problem, losses, chosen, free, load)
-    return chosen
+    near.fill()
+    return near.chosen
 
 
-def _shed(problem: Interval, losses: Sequence[Sequence[float]], chosen: list[int], free: list[int], over_w: int) -> int:
-    """Lowers the load by `over_w` or as far as it goes, cheapest first; returns by how much."""
-    moves = [
-        ((losses[c][i] - losses[c][chosen[c]]) / (options[chosen[c]].watts - o.watts), c, i)
-        for c, options in enumerate(problem.classes)
-        for i, o in enumerate(options)
-        if o.watts < options[chosen[c]].watts and (o.pool < 0 or o.pool == options[chosen[c]].pool)
-    ]
-    shed_w = 0
-    for _, c, i in sorted(moves):
-        old, new = problem.classes[c][chosen[c]], problem.classes[c][i]
-        if shed_w >= over_w:
-            break
-        if new.watts < old.watts:
-            shed_w += old.watts - new.watts
-            if old.pool >= 0 and new.pool < 0:
-                free[old.pool] += old.gpus
-            chosen[c] = i
-    return shed_w
+class _Selection:
+    """An option of each class, and what all of them draw and hold. Workloads run nowhere at first."""
 
+    def __init__(self, problem: Interval, losses: Floats) -> None:
+        self._problem, self._losses = problem, losses
+        self.chosen: list[int] = np.where(problem.jobs, 0, defaults(problem, losses)).tolist()
+        parts = (problem.watts, problem.worth, problem.gpus, problem.pool, problem.transformer)
+        self._options: list[list[list[int]]] = np.stack(parts, axis=2).tolist()
+        self.load_w = 0
+        self.free = list(problem.pools)
+        self.behind = [0] * len(problem.rooms)
+        for c, i in enumerate(self.chosen):
+            self._hold(c, i, 1)
 
-def _fill(problem: Interval, losses: Sequence[Sequence[float]], chosen: list[int], free: list[int], load: int) -> None:
-    """Takes each option that still fits and is worth more, in order of what it loses."""
-    moves = [(lost[i], c, i) for c, lost in enumerate(losses) for i in range(len(lost)) if i != chosen[c]]
-    for _, c, i in sorted(moves):
-        old, new = problem.classes[c][chosen[c]], problem.classes[c][i]
-        after = load + new.watts - old.watts
-        held = old.gpus if old.pool == new.pool else 0
-        if after > problem.cap_w or (new.pool >= 0 and new.gpus - held > free[new.pool]):
-            continue
-        excess = max(after - problem.limit_w, 0) - max(load - problem.limit_w, 0)
-        if new.worth - old.worth > excess * problem.penalty_per_w:
-            if old.pool >= 0:
-                free[old.pool] += old.gpus
-            if new.pool >= 0:
-                free[new.pool] -= new.gpus
-            chosen[c], load = i, after
+    def place_jobs(self, prices: Dual) -> None:
+        """Gives the GPUs to the workloads that bid most for each, and of equal places the one that it fills best."""
+        problem = self._problem
+        jobs = np.flatnonzero(problem.jobs)
+        value = problem.worth[jobs] - prices.watts(problem.transformer[jobs]) * problem.watts[jobs]
+        bids = np.where(problem.gpus[jobs] > 0, value / np.maximum(problem.gpus[jobs], 1), -np.inf).max(axis=1)
+        for c in jobs[np.argsort(-bids, kind="stable")].tolist():
+            options, lost = self._options[c], self._losses[c].tolist()
+            fits = [
+                (lost[i], pool < 0 or self.free[pool], i)
+                for i, (_, _, gpus, pool, _) in enumerate(options)
+                if pool < 0 or gpus <= self.free[pool]
+            ]
+            self._take(c, min(fits)[2])
+
+    def shed(self, over_w: int, draws: Ints) -> None:
+        """Lowers what is drawn in all by `over_w` or as far as it goes, cheapest first."""
+        if over_w <= 0:
+            return
+        problem, row = self._problem, np.arange(len(draws))
+        less = draws[row, self.chosen][:, None] - draws
+        stays = (problem.pool < 0) | (problem.pool == problem.pool[row, self.chosen][:, None])
+        dearer = self._losses - self._losses[row, self.chosen][:, None]
+        moves = np.flatnonzero((less > 0) & stays)
+        order = np.argsort((dearer.flat[moves] / less.flat[moves]), kind="stable")
+        for c, i in zip(*(part.tolist() for part in np.divmod(moves[order], draws.shape[1])), strict=True):
+            saved_w = int(draws[c, self.chosen[c]] - draws[c, i])
+            if saved_w > 0:
+                self._take(c, i)
+                over_w -= saved_w
+                if over_w <= 0:
+                    return
+
+    def fill(self) -> None:
+        """Takes each option that still fits and is worth more, in order of what it loses."""
+        problem, row = self._problem, np.arange(len(self._losses))
+        more = problem.worth - problem.worth[row, self.chosen][:, None]
+        wider = problem.watts - problem.watts[row, self.chosen][:, None]
+        moves = np.flatnonzero((more > 0) & (wider <= problem.cap_w - self.load_w))
+        order = np.argsort(self._losses.flat[moves], kind="stable")
+        for c, i in zip(*(part.tolist() for part in np.divmod(moves[order], more.shape[1])), strict=True):
+            at = self.chosen[c]
+            old, new = self._options[c][at], self._options[c][i]
+            after = self.load_w + new[0] - old[0]
+            dearer = problem.penalty(after) - problem.penalty(self.load_w)
+            if after <= problem.cap_w and new[1] - old[1] > dearer:
+                self._take(c, i)
+                if not self._keeps(c, i):
+                    self._take(c, at)
+
+    def _take(self, c: int, i: int) -> None:
+        self._hold(c, self.chosen[c], -1)
+        self._hold(c, i, 1)
+        self.chosen[c] = i
+
+    def _hold(self, c: int, i: int, sign: int) -> None:
+        watts, _, gpus, pool, transformer = self._options[c][i]
+        self.load_w += sign * watts
+        if pool >= 0:
+            self.free[pool] -= sign * gpus
+        if transformer >= 0:
+            self.behind[transformer] += sign * watts
+
+    def _keeps(self, c: int, i: int) -> bool:
+        """Whether what an option takes was there."""
+        _, _, _, pool, transformer = self._options[c][i]
+        over_w = 0 if transformer < 0 else self.behind[transformer] - self._problem.rooms[transformer]
+        return over_w <= 0 and (pool < 0 or self.free[pool] >= 0)

@@ -1,9 +1,9 @@
 """Time to the proven optimum of one interval, ours beside CP-SAT, on the same sites in the same run.
 
-`python -m tests.bench.dispatch [--sites N] [--groups G] [--jobs J] [--gpu-groups P]`. The sites are those of the unit
-tests, four modes a group. Ours is timed from the choices to the selection (`knapsack.optimum`), as CP-SAT is, and once
-more as a whole decision from its snapshot (`allocation.solve`). Both use one thread, and its CPU time is what counts,
-not other work on the machine. Where both are proven optimal their worth must be equal.
+`python -m tests.bench.dispatch [--sites N] [--groups G] [--jobs J] [--gpu-groups P] [--transformers T]`. The sites are
+those of the unit tests, four modes a group. Ours is timed from the choices to the selection (`knapsack.optimum`), as
+CP-SAT is, and once more as a whole decision from its snapshot (`allocation.solve`). Both use one thread, and its CPU
+time is what counts, not other work on the machine. Where both are proven optimal their worth must be equal.
 """
 
 import argparse
@@ -33,6 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--groups", type=int, default=40, help="ASIC groups (default %(default)s)")
     parser.add_argument("--jobs", type=int, default=60, help="workloads (default %(default)s)")
     parser.add_argument("--gpu-groups", type=int, default=1, help="(default %(default)s)")
+    parser.add_argument("--transformers", type=int, default=0, help="that can bind (default %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("bench-results") / "dispatch.json")
     return parser.parse_args()
 
@@ -41,11 +42,11 @@ def main() -> int:
     """Measures and prints; exit code 1 where two proven optima differ."""
     args = arguments()
     times: dict[str, list[float]] = {"hcp knapsack": [], "CP-SAT": [], "hcp decision": []}
-    unfinished = unproven = wrong = 0
+    unfinished = unproven = wrong = binding = 0
     # A collection of what the sites before left would count as the solver's time.
     gc.disable()
     for seed in range(args.sites):
-        case = site(random.Random(seed), args.groups, args.jobs, args.gpu_groups)
+        case = site(random.Random(seed), args.groups, args.jobs, args.gpu_groups, args.transformers)
         found = choices(case)
         start = merit_order(found)
         gc.collect()
@@ -54,6 +55,7 @@ def main() -> int:
         selection, status, _ = peer
         _timed(times["hcp decision"], lambda case=case: solve(case))  # type: ignore[misc]
         unfinished += best is None
+        binding += best is not None and any(best.prices.transformer)
         unproven += status != "OPTIMAL"
         theirs = worth(found, selection)
         wrong += best is not None and (best.worth < theirs or (status == "OPTIMAL" and best.worth != theirs))
@@ -63,11 +65,13 @@ def main() -> int:
         "groups": args.groups,
         "jobs": args.jobs,
         "gpu_groups": args.gpu_groups,
+        "transformers": args.transformers,
         "machine": platform.platform(),
         "cpu_ms": percentiles,
         "cp_sat_over_ours": {
             name: round(percentiles["CP-SAT"][name] / percentiles["hcp knapsack"][name], 1) for name in ("p50", "p99")
         },
+        "with_a_binding_transformer": binding,
         "left_to_cp_sat": unfinished,
         "not_proven_by_cp_sat": unproven,
         "different_optima": wrong,
@@ -100,7 +104,8 @@ def _summary(result: dict[str, Any]) -> str:
     ratios = result["cp_sat_over_ours"]
     lines.append(f"CP-SAT takes {ratios['p50']} times as long at the median, {ratios['p99']} at p99")
     lines.append(
-        f"of {result['sites']}: {result['left_to_cp_sat']} left to CP-SAT, {result['not_proven_by_cp_sat']} not proven"
+        f"of {result['sites']}: {result['with_a_binding_transformer']} with a binding transformer,"
+        f" {result['left_to_cp_sat']} left to CP-SAT, {result['not_proven_by_cp_sat']} not proven"
         f" by CP-SAT within its limit, {result['different_optima']} with different optima"
     )
     return "\n".join(lines)

@@ -106,13 +106,13 @@ def best_by_trying_everything(case: e.AllocationSnapshot) -> float:
 
 
 def objective(case: e.AllocationSnapshot, modes: dict[str, e.PowerMode], places: dict[str, str]) -> float | None:
-    """Objective of an allocation by the definition, or None where it breaks the cap, a gang or a group's GPUs."""
+    """Objective of an allocation by the definition, or None where it breaks a cap, a gang or a group's GPUs."""
     groups = {group.resource_group_id: group for group in case.groups}
-    it_mw = sum(group.idle_power_mw for group in case.groups)
+    extra_mw = dict.fromkeys(groups, 0.0)
     revenue = lost = 0.0
     for name, mode in modes.items():
         option = next(o for o in groups[name].modes if o.mode is mode)
-        it_mw += max(option.power_mw - groups[name].idle_power_mw, 0)
+        extra_mw[name] = max(option.power_mw - groups[name].idle_power_mw, 0)
         revenue += option.revenue_usd_h
     used = dict.fromkeys(groups, 0)
     for work in case.workloads:
@@ -123,18 +123,27 @@ def objective(case: e.AllocationSnapshot, modes: dict[str, e.PowerMode], places:
         if work.resource_group_id not in {None, place}:
             return None
         used[place] += work.gpus
-        it_mw += work.gpus * groups[place].unit_power_mw
+        extra_mw[place] += work.gpus * groups[place].unit_power_mw
         revenue += work.revenue_usd_h
     if any(used[name] > group.units for name, group in groups.items() if group.kind is e.ResourceKind.GPU):
         return None
-    load = it_mw * case.pue_ratio
-    idle = sum(group.idle_power_mw for group in case.groups) * case.pue_ratio
-    if load > max(case.cap_mw, idle) + 1e-9:
+    caps_mw = {limit.transformer_id: limit.cap_mw for limit in case.transformers}
+    if not all(_carries(case, extra_mw, name, mw) for name, mw in [(None, case.cap_mw), *caps_mw.items()]):
         return None
+    idle = sum(group.idle_power_mw for group in case.groups) * case.pue_ratio
+    load = idle + sum(extra_mw.values()) * case.pue_ratio
     margin = revenue - lost - case.power_cost_usd_mwh * load + case.payment_usd_mwh * (case.cap_mw - load)
     if case.limit_mw is not None:
         margin -= max(load - max(case.limit_mw, idle), 0.0) * PENALTY_USD_MWH
     return margin + _capacity_usd_h(case, load - idle)
+
+
+def _carries(case: e.AllocationSnapshot, extra_mw: dict[str, float], name: str | None, cap_mw: float) -> bool:
+    """Whether a transformer, or the facility for None, carries what is behind it, or nothing but what always draws."""
+    behind = [group for group in case.groups if name is None or group.transformer_id == name]
+    idle = sum(group.idle_power_mw for group in behind)
+    extra = sum(extra_mw[group.resource_group_id] for group in behind)
+    return (idle + extra) * case.pue_ratio <= max(cap_mw, idle * case.pue_ratio) + 1e-9
 
 
 def _capacity_usd_h(case: e.AllocationSnapshot, sheddable_mw: float) -> float:
@@ -187,6 +196,8 @@ def snapshots(draw: st.DrawFn) -> e.AllocationSnapshot:
             parts.append(running(f"w{n}", home, size, pay, draw(usd) / 8))
         else:
             parts.append(job(f"w{n}", size, pay, priority=draw(st.integers(0, 3))))
+    feeders = [f"t{n}" for n in range(draw(st.sampled_from([0, 1, 2])))]
+    parts = [_fed(part, draw(st.sampled_from([None, *feeders]))) for part in parts]
     called = draw(st.booleans())
     whole_usd = st.integers(0, 60).map(float)
     awards = [
@@ -196,6 +207,7 @@ def snapshots(draw: st.DrawFn) -> e.AllocationSnapshot:
     return snapshot(
         *parts,
         capacity_awards=awards,
+        transformers=[e.TransformerLimit(transformer_id=name, cap_mw=draw(mw)) for name in feeders],
         cap_mw=draw(mw) + 0.125,
         pue_ratio=draw(st.sampled_from([1.0, 1.25])),
         power_cost_usd_mwh=draw(st.integers(-80, 400)) / 4,
@@ -203,6 +215,10 @@ def snapshots(draw: st.DrawFn) -> e.AllocationSnapshot:
         limit_mw=draw(mw) if called else None,
         payment_usd_mwh=draw(usd) if called else 0.0,
     )
+
+
+def _fed(part: e.GroupInput | e.WorkloadInput, transformer: str | None) -> e.GroupInput | e.WorkloadInput:
+    return replace(part, transformer_id=transformer) if isinstance(part, e.GroupInput) else part
 
 
 # Watts and TH/s of ECO, NORMAL and TURBO of five generations of miners, 15 to 35 J/TH.
@@ -215,10 +231,13 @@ MINERS = (
 )
 
 
-def site(draw: random.Random, groups: int = 40, jobs: int = 60, gpu_groups: int = 1) -> e.AllocationSnapshot:
+def site(
+    draw: random.Random, groups: int = 40, jobs: int = 60, gpu_groups: int = 1, transformers: int = 0
+) -> e.AllocationSnapshot:
     """A site as it might be: its cap from a third of its miners' load to a little over it, a grid call in three of ten.
 
     Half of the workloads run, where there is room; those that wait want a third more GPUs than there are, or more.
+    Groups are behind transformers in turn, which carry from half of what is behind them to a little over it.
     """
     running_modes = (e.PowerMode.ECO, e.PowerMode.NORMAL, e.PowerMode.TURBO)
     hashprice = 0.05 * draw.uniform(0.8, 1.3)
@@ -242,12 +261,26 @@ def site(draw: random.Random, groups: int = 40, jobs: int = 60, gpu_groups: int 
             parts.append(job(f"w{n:02}", size, size * usd_gpu_h, priority=draw.randrange(4)))
     cap_mw = round(most_mw * 1.2 * draw.uniform(0.3, 1.05), 3)
     called = draw.random() < 0.3
+    feeders = [f"t{n}" for n in range(transformers)]
+    if feeders:
+        own = [part for part in parts if isinstance(part, e.GroupInput)]
+        parts = [_fed(part, f"t{own.index(part) % transformers}" if part in own else None) for part in parts]
     return snapshot(
         *parts,
         cap_mw=cap_mw,
+        transformers=[
+            e.TransformerLimit(transformer_id=name, cap_mw=_most_mw(parts, name) * 1.13 * draw.uniform(0.5, 1.1))
+            for name in feeders
+        ],
         pue_ratio=1.13,
         power_cost_usd_mwh=draw.uniform(10, 90),
         signal_id="dr-1" if called else None,
         limit_mw=cap_mw * draw.uniform(0.2, 0.9) if called else None,
         payment_usd_mwh=20.0 if called else 0.0,
     )
+
+
+def _most_mw(parts: list[e.GroupInput | e.WorkloadInput], transformer: str) -> float:
+    """What the groups behind a transformer draw at most, without cooling."""
+    behind = [part for part in parts if isinstance(part, e.GroupInput) and part.transformer_id == transformer]
+    return sum(max([group.units * group.unit_power_mw, *(o.power_mw for o in group.modes)]) for group in behind)

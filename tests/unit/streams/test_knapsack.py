@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import events as e
-from streams.domain import cp_sat, knapsack
-from streams.domain.allocation import solve
-from streams.domain.choice import MONEY_PER_USD, Choices, choices, extra_w, worth
-from streams.domain.dual import dual, interval
+from streams.domain import core_search, cp_sat, knapsack
+from streams.domain.allocation import modes_of, solve
+from streams.domain.choice import MONEY_PER_USD, Choices, choices, extra_w, overloaded, worth
+from streams.domain.dual import dual
+from streams.domain.interval import interval
 from streams.domain.merit_order import merit_order
 from tests.unit.streams.allocation_case import asic, gpu, job, running, site, snapshot, snapshots
 
@@ -24,6 +25,7 @@ def assert_keeps_the_limits(found: Choices, best: knapsack.Optimum) -> None:
     assert set(best.selection.modes) == set(found.modes)
     assert extra_w(found, best.selection) <= found.cap_extra_w
     assert all(used[group] <= units for group, units in found.gpus.items())
+    assert overloaded(found, best.selection) == set()
     assert worth(found, best.selection) == best.worth
 
 
@@ -44,8 +46,55 @@ def test_optimum_is_that_of_the_general_solver(case: e.AllocationSnapshot) -> No
 
 @pytest.mark.parametrize("seed", range(24))
 def test_optimum_of_a_whole_site_is_that_of_the_general_solver(seed: int) -> None:
-    case = site(random.Random(seed), groups=12, jobs=30, gpu_groups=1 + seed % 2)
+    case = site(random.Random(seed), groups=12, jobs=30, gpu_groups=1 + seed % 2, transformers=seed % 4)
     assert_is_that_of_the_general_solver(choices(case))
+
+
+def behind(name: str, *parts: e.GroupInput) -> list[e.GroupInput]:
+    """These groups behind a transformer."""
+    return [replace(part, transformer_id=name) for part in parts]
+
+
+def fed(*parts: e.GroupInput | e.WorkloadInput, **caps_mw: float) -> e.AllocationSnapshot:
+    """A facility at 30 USD/MWh with transformers of these caps."""
+    limits = [e.TransformerLimit(transformer_id=name, cap_mw=mw) for name, mw in caps_mw.items()]
+    return snapshot(*parts, transformers=limits, power_cost_usd_mwh=30.0)
+
+
+def tight(draw: random.Random, transformers: int = 2) -> e.AllocationSnapshot:
+    """A few miners of any size behind transformers that bind, as the cap does: whole modes hardly ever fit."""
+    parts = []
+    for n in range(draw.randrange(4, 9)):
+        powers = sorted(draw.uniform(0.2, 2.0) for _ in range(3))
+        modes = zip((e.PowerMode.ECO, e.PowerMode.NORMAL, e.PowerMode.TURBO), powers, strict=True)
+        group = asic(f"m{n}", tuple((mode, mw, mw * draw.uniform(35, 90)) for mode, mw in modes))
+        feeder = n % (transformers + 1)
+        parts.append(replace(group, transformer_id=None if feeder == transformers else f"t{feeder}"))
+    most_mw = {part.resource_group_id: part.modes[-1].power_mw for part in parts}
+    caps_mw = dict.fromkeys((f"t{n}" for n in range(transformers)), 0.0)
+    for part in parts:
+        if part.transformer_id is not None:
+            caps_mw[part.transformer_id] += most_mw[part.resource_group_id]
+    caps_mw = {name: mw * draw.uniform(0.3, 0.8) for name, mw in caps_mw.items()}
+    return replace(fed(*parts, **caps_mw), cap_mw=sum(most_mw.values()) * draw.uniform(0.3, 0.8))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_optimum_behind_tight_transformers_is_that_of_the_general_solver(seed: int) -> None:
+    assert_is_that_of_the_general_solver(choices(tight(random.Random(seed), 1 + seed % 3)))
+
+
+def test_search_from_a_poor_selection_finds_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Everything is in doubt then, and all states are judged.
+    monkeypatch.setattr(core_search, "FEW", 0)
+    for seed in range(60):
+        found = choices(tight(random.Random(seed)))
+        problem = interval(found, merged=True)
+        got = core_search.search(problem, dual(problem), [0] * len(problem.watts), core_search.Budget(10_000_000))
+        best = knapsack.optimum(found)
+        assert best is not None
+        assert got is not None
+        assert problem.worth_of(got) == best.worth
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -64,6 +113,66 @@ def test_workloads_that_fit_the_gpus_together_but_no_group_are_searched_group_by
     assert best is not None
     assert sorted(best.selection.places) == ["b", "c"]
     assert_keeps_the_limits(found, best)
+
+
+def test_transformer_holds_back_its_own_groups_and_no_other() -> None:
+    # TURBO (1.5 MW) earns 55 USD/h, NORMAL (1 MW) 50: 2.5 MW behind t1 carry one of each, m3 is free.
+    m1, m2 = behind("t1", asic("m1"), asic("m2"))
+    decision = solve(fed(m1, m2, asic("m3"), t1=2.6))
+    assert (decision.solver, decision.objective_usd_h) == (knapsack.NAME, 160.0)
+    assert sorted(modes_of(decision).values()) == ["NORMAL", "TURBO", "TURBO"]
+    assert modes_of(decision)["m3"] == "TURBO"
+
+
+def test_group_held_back_by_its_transformer_says_so() -> None:
+    # 1.4 MW carry NORMAL; TURBO alone needs 1.5, and both of a pair in NORMAL leave too little for one more step.
+    (m1,) = behind("t1", asic("m1"))
+    m2, m3 = behind("t2", asic("m2"), asic("m3"))
+    decision = solve(fed(m1, m2, m3, t1=1.4, t2=2.4))
+    assert [group.reason.partition(", ")[2] for group in decision.allocations] == [
+        "TURBO would earn more, limited by transformer t1",
+        "TURBO would earn more, limited by transformer t2",
+        "TURBO would earn more, limited by transformer t2",
+    ]
+
+
+def test_one_megawatt_more_of_a_transformer_has_its_price() -> None:
+    # TURBO's half a MW more earns 20 - 15 USD/h: 10 a MW.
+    (m1,) = behind("t1", asic("m1"))
+    decision = solve(fed(m1, asic("m2"), t1=1.25, t2=9.0))
+    assert decision.binding_limits == [
+        e.BindingLimit(rule="transformer cap", subject="t1", interval=0, unit="MW", usd_h=10.0)
+    ]
+
+
+def test_transformer_that_is_slack_on_average_binds_where_a_whole_mode_is_too_much() -> None:
+    # At 30 USD/MWh m1 leaves 100 USD/h a MW, m2 20 and m3 32. On average the cap of 1 MW goes to m1 (0.3) and m3 (0.7).
+    # In whole modes m1 and m2 (30 + 6) beat m3 (32), but are 0.6 MW behind a transformer of 0.5.
+    m1, m2 = behind(
+        "t1", *(asic(name, ((e.PowerMode.NORMAL, 0.3, usd),)) for name, usd in (("m1", 39.0), ("m2", 15.0)))
+    )
+    m3 = asic("m3", ((e.PowerMode.NORMAL, 1.0, 62.0),))
+    case = replace(fed(m1, m2, m3, t1=0.5), cap_mw=1.0)
+    assert dual(interval(choices(case), merged=True)).transformer == (0.0,)
+    decision = solve(case)
+    assert (decision.solver, decision.objective_usd_h) == (knapsack.NAME, 32.0)
+
+
+def test_gpus_share_the_transformer_of_the_miners_beside_them() -> None:
+    # 8 GPUs draw 8 kW behind t1, whose 1.005 MW carry NORMAL and five of them: the one of four runs.
+    (m1, g1) = behind("t1", asic("m1"), gpu("g1"))
+    decision = solve(fed(m1, g1, job("a", 4, 10.0), job("b", 4, 9.0), t1=1.005))
+    assert decision.solver == knapsack.NAME
+    assert modes_of(decision) == {"m1": "NORMAL"}
+    assert [group.workload_ids for group in decision.allocations] == [[], ["a"]]
+    assert decision.allocations[1].reason.endswith("1 waiting, limited by transformer t1")
+
+
+def test_workload_goes_to_the_gpus_whose_transformer_has_room() -> None:
+    (m1, g1), (g2,) = behind("t1", asic("m1"), gpu("g1")), behind("t2", gpu("g2"))
+    decision = solve(fed(m1, g1, g2, job("a"), t1=1.002, t2=1.0))
+    assert [group.workload_ids for group in decision.allocations] == [[], [], ["a"]]
+    assert modes_of(decision) == {"m1": "NORMAL"}
 
 
 def test_large_workload_finds_room_beside_small_ones() -> None:

@@ -5,19 +5,24 @@ import random
 import pytest
 
 from streams.domain.choice import choices
-from streams.domain.dual import dual, interval
+from streams.domain.dual import dual
+from streams.domain.interval import interval
 from streams.domain.rounding import repaired
 from tests.unit.streams.allocation_case import site
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_repaired_selection_keeps_cap_and_gpus(seed: int) -> None:
-    problem = interval(choices(site(random.Random(seed), groups=8, jobs=20, gpu_groups=1 + seed % 3)), merged=False)
+def test_repaired_selection_keeps_cap_transformers_and_gpus(seed: int) -> None:
+    case = site(random.Random(seed), groups=8, jobs=20, gpu_groups=1 + seed % 3, transformers=seed % 4)
+    problem = interval(choices(case), merged=False)
     prices = dual(problem)
-    reduced = [[prices.reduced(option) for option in options] for options in problem.classes]
-    chosen = repaired(problem, prices, [[max(values) - value for value in values] for values in reduced])
+    reduced = prices.reduced(problem)
+    chosen = repaired(problem, prices, reduced.max(axis=1, keepdims=True) - reduced)
     assert chosen is not None
-    options = [options[i] for options, i in zip(problem.classes, chosen, strict=True)]
-    assert sum(option.watts for option in options) <= problem.cap_w
-    for pool, units in enumerate(problem.pools):
-        assert sum(option.gpus for option in options if option.pool == pool) <= units
+    assert problem.load_w(chosen) <= problem.cap_w
+    parts = (problem.watts, problem.gpus, problem.pool, problem.transformer)
+    watts, gpus, pool, transformer = (problem.of(chosen, values) for values in parts)
+    for number, units in enumerate(problem.pools):
+        assert gpus[pool == number].sum() <= units
+    for number, room_w in enumerate(problem.rooms):
+        assert watts[transformer == number].sum() <= room_w
