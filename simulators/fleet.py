@@ -21,6 +21,9 @@ PERIOD_MS = 15 * SECOND_MS
 SLICE_MS = 3 * SECOND_MS
 """What is simulated at once; divides PERIOD_MS."""
 
+DEVICE = "_device"
+"""Column of a frame of readings: each device's row of its fleet, UInt32."""
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -43,7 +46,7 @@ class Fleet:
     """All devices of one kind in order of phase.
 
     `group` is the index of each device's resource group in `groups`, int64, shape (devices,); `identity` has the
-    columns device_id, facility_id and resource_group_id.
+    columns device_id, facility_id, resource_group_id and DEVICE.
     """
 
     def __init__(self, groups: Sequence[events.Resource], seed: int, name: str) -> None:
@@ -61,8 +64,9 @@ class Fleet:
                 "device_id": [ids[i] for i in order],
                 "facility_id": [facilities[g] for g in self.group],
                 "resource_group_id": [group_ids[g] for g in self.group],
+                DEVICE: np.arange(self.size, dtype=np.uint32),
             },
-            schema={"device_id": pl.String, "facility_id": pl.String, "resource_group_id": pl.String},
+            schema_overrides={"device_id": pl.String, "facility_id": pl.String, "resource_group_id": pl.String},
         )
 
     def due(self, start_ms: int) -> Due:

@@ -18,7 +18,7 @@ from simulators.ambient import Ambient
 from simulators.asic import startup, thermal
 from simulators.asic.fault import Faults
 from simulators.asic.pool import IDLE_POWER, NO_POOL, rejected_ratios
-from simulators.fleet import PERIOD_MS, SLICE_MS, Fleet
+from simulators.fleet import DEVICE, PERIOD_MS, SLICE_MS, Fleet
 from simulators.noise import Noise
 from simulators.outage import Outages
 from simulators.portfolio import MODELS
@@ -49,6 +49,7 @@ COLUMNS = (
     "device_id",
     "facility_id",
     "resource_group_id",
+    DEVICE,
     "observed_at",
     "power_mode",
     "power_w",

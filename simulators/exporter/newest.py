@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from schemas.catalog import Topic
-from simulators.fleet import PERIOD_MS, SLICE_MS
+from simulators.fleet import DEVICE, PERIOD_MS, SLICE_MS
 from simulators.gpu.ecc import CorrectedErrors
 from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation, Slice
 
@@ -27,12 +27,12 @@ class Newest:
 
     def begin(self, simulation: Simulation) -> None:
         """Starts counting for the GPUs of a simulation, of which no slice has been taken yet."""
-        self._gpus = simulation.gpus.fleet
+        gpus = simulation.gpus.fleet.size
         self._start_ms = simulation.now_ms
-        self._corrected = CorrectedErrors(self._gpus.size, simulation.seed)
-        self._energy_mj = np.zeros(self._gpus.size, dtype=np.int64)
-        self._double = np.zeros(self._gpus.size, dtype=np.int64)
-        self._xid = np.zeros(self._gpus.size, dtype=np.int32)
+        self._corrected = CorrectedErrors(gpus, simulation.seed)
+        self._energy_mj = np.zeros(gpus, dtype=np.int64)
+        self._double = np.zeros(gpus, dtype=np.int64)
+        self._xid = np.zeros(gpus, dtype=np.int32)
 
     def take(self, found: Slice) -> None:
         """Takes what happened in a slice; `begin` comes first, and slices in order."""
@@ -49,12 +49,7 @@ class Newest:
         return pl.concat([frame for frame in self._frames[topic.name] if frame.height] or [pl.DataFrame()])
 
     def _counted(self, frame: pl.DataFrame, at_ms: int) -> pl.DataFrame:
-        due = self._gpus.due(at_ms)
-        rows = np.arange(due.low, due.high)
-        if frame.height < len(due):
-            # They are in order, but those without power say nothing.
-            is_there = self._gpus.identity["device_id"][due.low : due.high].is_in(frame["device_id"].implode())
-            rows = rows[is_there.to_numpy()]
+        rows = frame[DEVICE].to_numpy()
         xid = frame["xid"].to_numpy()
         self._energy_mj[rows] += (frame["power_w"].to_numpy() * PERIOD_MS).astype(np.int64)
         self._double[rows] += np.isin(xid, _BEYOND_CORRECTION) & (xid != self._xid[rows])

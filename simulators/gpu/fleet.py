@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from schemas import events
 from simulators.ambient import Ambient
-from simulators.fleet import PERIOD_MS, SLICE_MS, Fleet
+from simulators.fleet import DEVICE, PERIOD_MS, SLICE_MS, Fleet
 from simulators.gpu.board import Boards
 from simulators.gpu.course import Course, Courses
 from simulators.gpu.xid import Breakdown, Breakdowns, Error, Reach
@@ -29,6 +29,7 @@ COLUMNS = (
     "device_id",
     "facility_id",
     "resource_group_id",
+    DEVICE,
     "observed_at",
     "power_w",
     "utilization_ratio",

@@ -30,9 +30,9 @@ from schemas.codec import HEADER_BYTES
 from schemas.registry import Registry
 from simulators.configuration import SimulationConfig
 from simulators.encoding import Encoder, encoder
-from simulators.fleet import SLICE_MS
+from simulators.fleet import DEVICE, SLICE_MS
 from simulators.run import Listener, Progress, run
-from simulators.simulation import Simulation
+from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation
 from simulators.site import operator
 from simulators.timeline import to_ms
 from tests.stack_fixture import parts_directory
@@ -101,7 +101,8 @@ def _without_producer(miners: int, gpus: int) -> dict[str, Any]:
     simulation = Simulation(operator(miners, gpus, to_ms(START)), SEED, to_ms(START))
     simulation.advance()
     readings = {kind: frame for kind, frame in simulation.advance().readings if frame.height}
-    encoders = {kind: encoder(kind, 1) for kind in readings}
+    devices = {ASIC_TOPIC: simulation.asics.fleet.identity, GPU_TOPIC: simulation.gpus.fleet.identity}
+    encoders = {kind: encoder(kind, 1, devices[kind]) for kind in readings}
     encode = {kind.name: _beside_fastavro(kind, frame[:BATCH], encoders[kind]) for kind, frame in readings.items()}
     simulated, encoded = [], []
     for _ in range(RUNS):
@@ -120,7 +121,7 @@ def _without_producer(miners: int, gpus: int) -> dict[str, Any]:
 
 def _beside_fastavro(kind: Topic, frame: pl.DataFrame, encode: Encoder) -> dict[str, float]:
     """Readings a CPU second of both, in turn. fastavro gets its records ready made; both must give the same bytes."""
-    schema, records = fastavro.parse_schema(kind.schema), frame.to_dicts()
+    schema, records = fastavro.parse_schema(kind.schema), frame.drop(DEVICE).to_dicts()
 
     def one_by_one() -> list[bytes]:
         values = []

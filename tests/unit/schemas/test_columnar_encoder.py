@@ -1,9 +1,11 @@
 """Frames are encoded byte for byte as fastavro encodes each record alone, or refused by the name of the field."""
 
 import io
+import tracemalloc
 from typing import Any
 
 import fastavro
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -64,7 +66,21 @@ def a_frame(records: list[dict[str, Any]]) -> pl.DataFrame:
 @given(st.lists(RECORDS, max_size=4))
 @settings(max_examples=25)
 def test_rows_are_encoded_as_fastavro_encodes_each_record(records: list[dict[str, Any]]) -> None:
-    assert ColumnarEncoder(SCHEMA, b"head").encode(a_frame(records)).values() == one_by_one(records, b"head")
+    assert ColumnarEncoder(SCHEMA, b"head").values(a_frame(records)) == one_by_one(records, b"head")
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=4), st.data())
+@settings(max_examples=25)
+def test_rows_encoded_in_two_parts_are_those_encoded_at_once(
+    records: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    # Types that the second part has by their names only are named in the first.
+    cut = data.draw(st.integers(1, list(COLUMNS).index("enum")))
+    first, second = ({**SCHEMA, "fields": SCHEMA["fields"][part]} for part in (slice(cut), slice(cut, None)))
+    frame, rows = a_frame(records), data.draw(st.permutations(range(len(records))))
+    leading = ColumnarEncoder(first, b"head").encode(frame).take(np.array(rows))
+    found = ColumnarEncoder(second).values(frame[rows], leading)
+    assert found == one_by_one([records[row] for row in rows], b"head")
 
 
 @given(LONGS)
@@ -73,26 +89,40 @@ def test_a_long_of_any_size_takes_as_many_bytes_as_it_needs(value: int) -> None:
     schema, out = a_schema(n="long"), io.BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema(schema), {"n": value})
     frame = pl.DataFrame({"n": [0, value, -1]})
-    assert ColumnarEncoder(schema).encode(frame).values() == [b"\x00", out.getvalue(), b"\x01"]
+    assert ColumnarEncoder(schema).values(frame) == [b"\x00", out.getvalue(), b"\x01"]
 
 
 def test_a_slice_of_a_frame_in_pieces_is_encoded_as_the_whole() -> None:
     frame = pl.concat([pl.DataFrame({"s": ["a", "bb", "", "zürich"]}), pl.DataFrame({"s": ["c", "dd"]})], rechunk=False)
     encoder = ColumnarEncoder(a_schema(s="string"))
-    assert encoder.encode(frame[1:5]).values() == encoder.encode(frame).values()[1:5]
+    assert encoder.values(frame[1:5]) == encoder.values(frame)[1:5]
+
+
+def test_one_text_far_longer_than_the_others_does_not_make_all_rows_as_wide() -> None:
+    texts = ["a"] * 2_000 + ["b" * 500_000]
+    frame = pl.DataFrame({"s": texts})
+    tracemalloc.start()
+    try:
+        found = ColumnarEncoder(a_schema(s="string")).values(frame)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A length of 500,000 is 1,000,000 in zig-zag: three bytes.
+    assert found == [b"\x02a"] * 2_000 + [b"\xc0\x84\x3d" + b"b" * 500_000]
+    assert most < 300e6
 
 
 @pytest.mark.parametrize("dtype", [pl.Categorical, pl.Enum(["M9", "M1", "M69"])], ids=["categorical", "other enum"])
 def test_categories_are_encoded_as_their_text_is(dtype: Any) -> None:
     encoder = ColumnarEncoder(a_schema(mode=MODE, name="string"))
     plain = pl.DataFrame({"mode": ["M1", "M69", "M1"], "name": ["M69", "M1", "M9"]})
-    assert encoder.encode(plain.cast(dtype)).values() == encoder.encode(plain).values()
+    assert encoder.values(plain.cast(dtype)) == encoder.values(plain)
 
 
 def test_times_may_be_datetimes_of_utc_milliseconds() -> None:
     encoder, frame = ColumnarEncoder(a_schema(at=TIME)), pl.DataFrame({"at": [1_768_478_400_123, -1]})
     as_times = frame.cast(pl.Datetime("ms", "UTC"))
-    assert encoder.encode(as_times).values() == encoder.encode(frame).values()
+    assert encoder.values(as_times) == encoder.values(frame)
 
 
 @pytest.mark.parametrize(
