@@ -99,10 +99,10 @@ class Router(Owner):
                 self.state.market.add(event)
             found = routing.route(request, self.state.routes, self._directory())
         if isinstance(found, Refusal):
-            await self.event_log.append([(_AUDIT, workload.refused(request, found))], offsets)
+            await self._go_on(self.event_log.begin([(_AUDIT, workload.refused(request, found))], offsets))
             metric.REFUSED.labels(WORKER).inc()
             return
-        await self.event_log.append([(_ROUTED, found)], offsets)
+        await self._go_on(self.event_log.begin([(_ROUTED, found)], offsets))
         self.state.routes.take(found)
 
     async def _learn(self, message: RawMessage) -> None:

@@ -81,7 +81,7 @@ class Shard(Owner):
             offsets = {message.place: message.offset + 1}
             event = await self.context.event(message, self.event_log, offsets)
             if isinstance(event, RoutedRequest):
-                await workload.handle(event, self.desk, self.event_log, offsets, self.refresh)
+                await self._go_on(await workload.handle(event, self.desk, self.event_log, offsets, self.refresh))
             self.desk.held.read(message.place, message.offset)
             self.desk.committed.update(offsets)
             self.context.seen(message.place.topic, event, started)

@@ -32,8 +32,11 @@ async def handle(
     event_log: EventLog,
     offsets: dict[Place, int],
     refresh: Callable[[], Awaitable[None]],
-) -> None:
-    """Appends what a request causes at its facility, together with `offsets`: those behind the request."""
+) -> Awaitable[None]:
+    """Begins to append what a request causes at its facility, with `offsets`: those behind the request.
+
+    Returns what waits for it.
+    """
     request = routed.request
     if request.action is WorkloadAction.SUBMIT:
         request = replace(request, facility_id=routed.facility_id)
@@ -43,14 +46,14 @@ async def handle(
             await refresh()
             found = workload.handle(request, desk.book, desk.directory)
         if isinstance(found, Refusal):
-            await event_log.append([(_AUDIT, workload.refused(request, found))], offsets)
             metric.REFUSED.labels(WORKER).inc()
-            return
+            return event_log.begin([(_AUDIT, workload.refused(request, found))], offsets)
         events: list[tuple[Topic, Any]] = [(_TRANSITIONS, step) for step in found]
         before = desk.book.newest.get(request.workload_id)
         if before is not None and before.to_state in workload.ON_GPUS:
             stops = (step for step in found if step.to_state is WorkloadState.CANCELLED)
             events.extend((_COMMANDS, command.stop_cancelled(before, step)) for step in stops)
-        await event_log.append(events, offsets)
+        begun = event_log.begin(events, offsets)
         for step in found:
             desk.book.apply(step)
+        return begun
