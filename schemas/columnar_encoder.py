@@ -25,7 +25,7 @@ _WORD_BYTES = 8
 _HALF_WORD_BYTES = 4
 _FOLLOWED = np.array([sum(_MORE << 8 * byte for byte in range(length - 1)) for length in range(_WORD_BYTES + 1)], "<u8")
 """Bits that say that another byte follows, in the number of so many bytes."""
-_MOST_BYTES = 2**26
+_MOST_IDLE_BYTES = 2**26
 _FIXED = {"boolean": pl.Boolean(), "float": pl.Float32(), "double": pl.Float64()}
 _WHOLE = {"int": pl.Int32(), "long": pl.Int64()}
 _TIME = (pl.Int64(), pl.Datetime("ms", "UTC"))
@@ -36,8 +36,8 @@ class UnencodableError(Exception):
     """A field has a type that is not written here, or a frame does not fit the schema; the message names the field."""
 
 
-class _TooWideError(Exception):
-    """Texts of a few rows are so long that rows as wide for all would fill the memory."""
+class _UnevenError(UnencodableError):
+    """Texts of a few rows are so much longer than the others that a buffer as wide for all would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class ColumnarEncoder:
         """Returns the frame's rows as values, in order; see `encode`."""
         try:
             return self.encode(frame, leading).values()
-        except _TooWideError:
+        except _UnevenError:
             half = frame.height // 2
             parts = [slice(half), slice(half, None)]
             found = [self.values(frame[part], leading and leading.take(part)) for part in parts]
@@ -110,7 +110,7 @@ class ColumnarEncoder:
 
         A column has its field's type of `schemas.column_type`; times may be Int64 milliseconds, strings and enums
         categorical. Raises UnencodableError where one is missing or of another type, or holds a null or a symbol that
-        its field does not have.
+        its field does not have; and, unlike `values`, where a few texts are longer than the others by megabytes.
         """
         n = frame.height
         for field in self._fields:
@@ -251,8 +251,8 @@ def _whole(values: pl.Series) -> Iterator[EncodedRows]:
 def _text(sizes: pl.Series, joined: pl.Series) -> Iterator[EncodedRows]:
     lengths = sizes.to_numpy().astype(np.int64)
     n, width = len(lengths), max(int(lengths.max()), 1)
-    if n > 1 and n * width > _MOST_BYTES:
-        raise _TooWideError
+    if n * width - int(lengths.sum()) > _MOST_IDLE_BYTES:
+        raise _UnevenError(f"a text of {width} bytes is too long for a buffer of {n} rows as wide")
     yield _varints(lengths)
     data = np.frombuffer(joined[0].encode() + bytes(width), np.uint8)
     items = _spans(data, width)[np.cumsum(lengths) - lengths]

@@ -729,7 +729,7 @@ class Resource:
     facility_id: str = field(metadata={"doc": "Facility, e.g. Texas-1."})
     kind: ResourceKind = field(metadata={"doc": "Kind of its devices."})
     model: str = field(metadata={"doc": "Model of its devices."})
-    units: Int32 = field(metadata={"doc": "Devices in the group; more than zero."})
+    units: Int32 = field(metadata={"doc": "Devices of the group that are in service; more than zero."})
     idle_power_w: float = field(metadata={"doc": "Power of one device that is off (ASIC) or idle (GPU), W."})
     max_power_w: float = field(metadata={"doc": "Power of one device at its highest setting, W."})
     modes: list[PowerModePoint] = field(metadata={"doc": "Power modes, empty for GPUs."})
@@ -746,6 +746,10 @@ class Resource:
     )
     maintenance: list[MaintenanceWindow] = field(
         metadata={"doc": "When the group is out of service, sorted by start."}, default_factory=list
+    )
+    units_in_repair: Int32 = field(
+        metadata={"doc": "Devices of the group besides its units, which are out of service until they are repaired."},
+        default=0,
     )
 
 

@@ -92,7 +92,12 @@ RULES: dict[type, tuple[Rule, ...]] = {
             "must have amounts of zero or more, and end after they start",
         ),
     ),
-    events.Resource: (_positive("units"), _not_negative("idle_power_w"), _positive("max_power_w")),
+    events.Resource: (
+        _positive("units"),
+        _not_negative("units_in_repair"),
+        _not_negative("idle_power_w"),
+        _positive("max_power_w"),
+    ),
     events.WorkloadRequest: (
         Rule(
             "gpus",

@@ -1,4 +1,4 @@
-"""Rare episodes of many members (a device that is down, a site without a pool) as a function of event time.
+"""Rare episodes of many members (a device that is down, a stalled firmware) as a function of event time.
 
 Time is cut into blocks. In each, a member starts at most one episode, at a time and of a length that are drawn, both
 uniform; an episode is no longer than a block, so that those of a block and of the one before are all that can hold.

@@ -16,6 +16,7 @@ from dataclasses import replace
 from schemas import events
 from schemas.events import ResourceKind
 from simulators.ambient import Ambient
+from simulators.asic.fleet import REBOOT_DAYS
 from simulators.fleet import SLICE_MS
 from simulators.identity import event_id
 from simulators.outage import FAN_FAILURE, FEEDER_TRIP, SELF_COOLED_SHARE, TRANSFORMER_TRIP, Outages, Spell
@@ -49,6 +50,13 @@ class Facilities:
         """Returns the groups without power, servers until they have booted."""
         return frozenset(r.resource_group_id for r in self._operator.resources if self._spells(r, at_ms))
 
+    def powered_since_ms(self, at_ms: int) -> dict[str, int]:
+        """Returns when power last came back to each group; 0 where that is longer ago than any device runs on end."""
+        return {
+            resource.resource_group_id: max(s.last_end_ms(at_ms, REBOOT_DAYS) for s in self._sources(resource))
+            for resource in self._operator.resources
+        }
+
     def records(self, load_shares: Mapping[str, float], at_ms: int) -> Iterator[events.Facility]:
         """Yields all facilities as they stand. `load_shares`: IT load of each over its full one."""
         for facility in self._operator.facilities:
@@ -78,10 +86,13 @@ class Facilities:
             if self._spells(resource, at_ms) != self._spells(resource, at_ms - SLICE_MS)
         }
 
+    def _sources(self, resource: events.Resource) -> list[Outages]:
+        """Returns the outages by which a group loses its power."""
+        feeder = self._feeders[resource.facility_id]
+        return [feeder] if resource.transformer_id is None else [feeder, self._trips[resource.transformer_id]]
+
     def _spells(self, resource: events.Resource, at_ms: int) -> list[Spell]:
-        sources = [self._feeders[resource.facility_id]]
-        if resource.transformer_id is not None:
-            sources.append(self._trips[resource.transformer_id])
+        sources = self._sources(resource)
         boot_ms = _SERVER_BOOT_MS if resource.kind is ResourceKind.GPU else 0
         # Out still, or booting after it.
         found = {source.at(moment) for source in sources for moment in (at_ms, at_ms - boot_ms)} - {None}

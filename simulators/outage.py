@@ -61,6 +61,12 @@ class Outages:
         spell = self._cached[1]
         return spell if spell is not None and spell.start_ms <= at_ms < spell.end_ms else None
 
+    def last_end_ms(self, at_ms: int, days: int) -> int:
+        """Returns when the newest spell that is over at a moment ended, of that day and of `days` before it; else 0."""
+        today = at_ms // DAY_MS
+        spells = (self.of_day(day) for day in range(today, today - days - 1, -1))
+        return next((spell.end_ms for spell in spells if spell is not None and spell.end_ms <= at_ms), 0)
+
     def of_day(self, day: int) -> Spell | None:
         """Returns the spell of a day since the epoch, None for a day without."""
         generator = self._noise.generator(day)

@@ -2,10 +2,14 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
+from aiokafka.partitioner import murmur2
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from numpy.typing import NDArray
 
 from schemas import metric
 from schemas.catalog import TOPICS, Topic
@@ -14,16 +18,26 @@ from schemas.registry import Registry
 from simulators.damage import damaging, spoiled
 from simulators.encoding import Encoder, encoder
 from simulators.error import DeliveryError
-from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Entry, Slice
+from simulators.fleet import DEVICE
+from simulators.simulation import Entry, Slice
 
 WORKER = "simulator"
 
-_TELEMETRY = (ASIC_TOPIC, GPU_TOPIC)
 _CHUNK = 10_000
 _QUEUE_MESSAGES = 200_000
 _POLL_S = 0.1
+_WITHOUT_SIGN = 0x7FFFFFFF
 _ALL_BROKERS_DOWN = KafkaError._ALL_BROKERS_DOWN  # noqa: SLF001 - local codes have no other name
 _PURGE_QUEUE = KafkaError._PURGE_QUEUE  # noqa: SLF001
+
+
+@dataclass(frozen=True, slots=True)
+class _Devices:
+    """Of a fleet on its topic: the encoder of readings, and in order of the fleet the devices' keys and partitions."""
+
+    encode: Encoder
+    keys: NDArray[np.object_]
+    partitions: NDArray[np.uint16]
 
 
 class Outlet:
@@ -32,7 +46,7 @@ class Outlet:
     def __init__(self, kafka: Mapping[str, Any], registry: Registry) -> None:
         self._registry = registry
         self._codec = Codec(registry)
-        self._encoders: dict[str, Encoder] = {}
+        self._devices: dict[str, _Devices] = {}
         self._fatal: KafkaError | None = None
         self.sent = 0
         """Events handed to the producer."""
@@ -63,9 +77,19 @@ class Outlet:
         Raises the registry's errors; `UnknownSchemaError` where a schema is not registered.
         """
         for topic in TOPICS:
-            schema_id = self._registry.schema_id(topic)
-            if topic in _TELEMETRY:
-                self._encoders[topic.name] = damaging(encoder(topic, schema_id))
+            self._registry.schema_id(topic)
+
+    def introduce(self, topic: Topic, devices: pl.DataFrame) -> None:
+        """Learns whose readings `send` will get: the identity of their fleet, whose rows the frames refer to.
+
+        Raises the registry's errors, only where `learn_schemas` was not called.
+        """
+        keys = [str(key).encode() for key in devices[topic.key_field]]
+        self._devices[topic.name] = _Devices(
+            damaging(encoder(topic, self._registry.schema_id(topic), devices)),
+            np.array(keys, dtype=object),
+            np.array([(murmur2(key) & _WITHOUT_SIGN) % topic.partitions for key in keys], dtype=np.uint16),
+        )
 
     @property
     def waiting(self) -> int:
@@ -75,7 +99,7 @@ class Outlet:
     def send(self, found: Slice, stop: threading.Event) -> None:
         """Hands a slice over, waiting while the queue is full; stops early, with DeliveryError, where `stop` is set.
 
-        `learn_schemas` comes first. Raises DeliveryError where the producer is unusable.
+        `learn_schemas` and `introduce` come first. Raises DeliveryError where the producer is unusable.
         """
         for topic, frame in found.readings:
             self._send_frame(topic, frame, stop)
@@ -115,11 +139,15 @@ class Outlet:
         self._producer.flush(1)
 
     def _send_frame(self, topic: Topic, frame: pl.DataFrame, stop: threading.Event) -> None:
-        encode = self._encoders[topic.name]
+        devices = self._devices[topic.name]
         for part in frame.iter_slices(_CHUNK):
-            self._send(topic.name, part[topic.key_field].to_list(), encode(part), stop)
+            rows = part[DEVICE].to_numpy()
+            # The partitioner finds the partition itself, but mixed ones cost the client's own threads twice as much.
+            order = np.argsort(devices.partitions[rows], kind="stable")
+            values = np.fromiter(devices.encode(part), object, len(part))[order].tolist()
+            self._send(topic.name, devices.keys[rows[order]].tolist(), values, stop)
 
-    def _send(self, name: str, keys: Sequence[str], values: Sequence[bytes], stop: threading.Event) -> None:
+    def _send(self, name: str, keys: Sequence[str | bytes], values: Sequence[bytes], stop: threading.Event) -> None:
         # Room for all of them first, so that none is refused for want of it.
         while len(self._producer) + len(values) > _QUEUE_MESSAGES:
             if stop.is_set():

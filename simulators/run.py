@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from schemas import events, metric
+from schemas.catalog import Topic
 from schemas.registry import Registry, RegistryUnavailableError
 from simulators.clock import Clock, Pace, SystemWall, Wall, default_start_ms
 from simulators.configuration import SimulationConfig
@@ -21,7 +22,7 @@ from simulators.error import ConfigurationError, DeliveryError
 from simulators.fault_injection import Faults
 from simulators.fault_ledger import FaultLedger
 from simulators.feed import Feed
-from simulators.fleet import SLICE_MS
+from simulators.fleet import SLICE_MS, Fleet
 from simulators.lockstep import Lockstep
 from simulators.outlet import WORKER, Outlet
 from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation, Slice
@@ -144,6 +145,8 @@ class _Run:
         simulation = Simulation(
             fleet, config.seed, start_ms, is_new=is_new, replay=config.replay, outages=config.outages
         )
+        for entry, devices in _fleets(simulation).items():
+            self._outlet.introduce(entry, devices.identity)
         backlog = feed.backlog()
         simulation.restore(backlog.commands, backlog.requests)
         self._listener.notice(f"event time starts at {_words(start_ms)}")
@@ -224,8 +227,7 @@ class _Run:
     def _faults(self, simulation: Simulation) -> Faults | None:
         if not self._config.faults:
             return None
-        fleets = {ASIC_TOPIC: simulation.asics.fleet, GPU_TOPIC: simulation.gpus.fleet}
-        devices = {topic: fleet.identity["device_id"] for topic, fleet in fleets.items()}
+        devices = {entry: fleet.identity["device_id"] for entry, fleet in _fleets(simulation).items()}
         return Faults(self._config.faults, devices, self._config.seed)
 
 
@@ -248,6 +250,10 @@ class _Meter:
         metric.SIMULATED_SPEED.set(speed)
         rate = (outlet.sent - last_sent) / elapsed_s
         return Progress(to_datetime(at_ms), outlet.sent, rate, speed, outlet.waiting, outlet.failed)
+
+
+def _fleets(simulation: Simulation) -> dict[Topic, Fleet]:
+    return {ASIC_TOPIC: simulation.asics.fleet, GPU_TOPIC: simulation.gpus.fleet}
 
 
 def _words(at_ms: int) -> str:

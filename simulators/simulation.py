@@ -90,7 +90,14 @@ class Simulation:
         ambients = {
             facility_id: Ambient(climate, seed, facility_id) for facility_id, climate in operator.climates.items()
         }
-        self.asics = AsicFleet(Fleet(operator.groups(ResourceKind.ASIC), seed, "asic"), ambients, seed, start_ms)
+        self._facilities = Facilities(operator, ambients, seed, outages)
+        self.asics = AsicFleet(
+            Fleet(operator.groups(ResourceKind.ASIC), seed, "asic"),
+            ambients,
+            seed,
+            start_ms,
+            self._facilities.powered_since_ms(start_ms),
+        )
         self.gpus = GpuFleet(Fleet(operator.groups(ResourceKind.GPU), seed, "gpu"), ambients, seed, start_ms)
         self.scheduler = Scheduler(self.gpus, seed)
         self._market = Market(seed)
@@ -98,7 +105,6 @@ class Simulation:
         self._grid = Grid([facility.settlement_point for facility in operator.facilities], seed, replay)
         self._signals = Signals(operator.facilities, self._grid, seed)
         self._arrivals = Arrivals(operator, self._market, seed)
-        self._facilities = Facilities(operator, ambients, seed, outages)
         self._fallbacks: dict[str, tuple[int, PowerMode]] = {}
         self._unpowered: dict[str, PowerMode] = {}
         self._told_in_service = self.gpus.in_service(start_ms)

@@ -31,6 +31,7 @@ def demo(  # noqa: PLR0917 - typer reads options from the parameters
     speed: float = typer.Option(60.0, min=0, help="Event time over wall time."),
     replay: Path | None = typer.Option(None, exists=True, help="CSV of recorded prices in place of simulated ones."),  # noqa: B008
     faults: str | None = typer.Option(None, help="Shares of faulty data, as of `hcp simulate --faults`."),
+    outages: float = typer.Option(1.0, min=0, help="How often feeders and transformers trip, over published rates."),
 ) -> None:
     """Start what is not running, simulate a fleet, run the workers and show it live; Ctrl-C ends it.
 
@@ -45,13 +46,9 @@ def demo(  # noqa: PLR0917 - typer reads options from the parameters
     provision.create_topics(config.kafka_client_config(), config.kafka_replication_factor)
     provision.register_schemas(Registry(config.schema_registry_url))
     database.migrate_all(config)
-    simulate = ["simulate", "--miners", str(miners), "--gpus", str(gpus), "--speed", str(speed)]
-    if replay is not None:
-        simulate += ["--replay", str(replay.absolute())]
-    if faults is not None:
-        simulate += ["--faults", faults]
+    simulate = simulator_arguments(miners, gpus, speed, outages, replay, faults)
     names = ("rollup", "agents", "project-postgres", "project-timescale")
-    specs = [*(WorkerSpec(name, ("worker", name)) for name in names), WorkerSpec(_SIMULATOR, tuple(simulate))]
+    specs = [*(WorkerSpec(name, ("worker", name)) for name in names), WorkerSpec(_SIMULATOR, simulate)]
     workers = Workers(config.home, specs, {"HCP_HOME": str(config.home.absolute())})
     tail = StreamTail(config.kafka_client_config(), config.schema_registry_url, started_at)
     tail.start()
@@ -70,6 +67,16 @@ def demo(  # noqa: PLR0917 - typer reads options from the parameters
     if limit is not None and tail.seen.first_decision_s is None:
         console.fail(f"no decision was seen; the workers' logs are in {config.home / 'workers'}")
         raise typer.Exit(1)
+
+
+def simulator_arguments(  # noqa: PLR0917 - the options of the command
+    miners: int, gpus: int, speed: float, outages: float, replay: Path | None, faults: str | None
+) -> tuple[str, ...]:
+    """Returns the command line, after `hcp`, of the demo's simulator."""
+    numbers = {"--miners": miners, "--gpus": gpus, "--speed": speed, "--outages": outages}
+    given = {"--replay": replay and replay.absolute(), "--faults": faults}
+    options = numbers | {name: value for name, value in given.items() if value is not None}
+    return ("simulate", *(part for name, value in options.items() for part in (name, str(value))))
 
 
 def _dsns(config: settings.Settings) -> tuple[str, str]:

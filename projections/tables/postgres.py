@@ -60,8 +60,14 @@ RESOURCES = Table(
         "modes": JSON,
         "recorded_at": TIME,
         "event_id": TEXT,
+        "units_in_repair": INT,
     },
-    comments={"modes": "Power modes of one device: mode, power_w, hashrate_ths."},
+    defaults={"units_in_repair": "0"},
+    comments={
+        "units": "Devices that are in service.",
+        "modes": "Power modes of one device: mode, power_w, hashrate_ths.",
+        "units_in_repair": "Devices besides those, out of service until they are repaired.",
+    },
     checks={
         "kind": "kind IN ('ASIC', 'GPU')",
         "units": "units > 0",

@@ -8,6 +8,7 @@ heat in `thermal`, what breaks in `fault`, and what its pool makes of it in `poo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -39,8 +40,9 @@ _NAMEPLATE_TEMP_C = 25.0
 _STOPPED_THS = 0.5
 # Instead of a start, for a device that does not run: later than any time.
 _NEVER_S = 2**40
-# Devices that run are started anew once a month, for new firmware and the like; assumed.
-_REBOOT_S = 30 * DAY_MS // SECOND_MS
+REBOOT_DAYS = 30
+"""Devices that run for so long are started anew, for new firmware and the like; assumed."""
+_REBOOT_S = REBOOT_DAYS * DAY_MS // SECOND_MS
 # Of the devices whose firmware hangs, those that say a hashrate of zero; the others say their last.
 _SILENT_STALLS = 0.5
 _SETTLING_STEPS = 80
@@ -80,10 +82,18 @@ class _Targets:
 class AsicFleet:
     """The ASICs of all facilities. `readings` has to be called for one slice after the other.
 
-    Raises KeyError for a group of a model that is not in the portfolio.
+    `powered_since_ms`: when each group last got its power, before which none of its devices can have started. Raises
+    KeyError for a group of a model that is not in the portfolio.
     """
 
-    def __init__(self, fleet: Fleet, ambients: Mapping[str, Ambient], seed: int, start_ms: int) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        ambients: Mapping[str, Ambient],
+        seed: int,
+        start_ms: int,
+        powered_since_ms: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self.fleet = fleet
         self._ambients = [ambients[resource.facility_id] for resource in fleet.groups]
         self._group_index = {r.resource_group_id: i for i, r in enumerate(fleet.groups)}
@@ -98,7 +108,9 @@ class AsicFleet:
             shape
         )
         self._mode = np.full(len(points), _NORMAL)
-        self._on_since_s = np.zeros(len(points), np.int64)
+        since_ms = [powered_since_ms.get(resource.resource_group_id, 0) for resource in fleet.groups]
+        self._powered_since_s = np.array(since_ms, np.int64) // SECOND_MS
+        self._on_since_s = self._powered_since_s.copy()
         self._noise = Noise(seed, "asic/reading")
         self._draw_devices(Noise(seed, "asic/lottery").generator(0))
         models = [MODELS[resource.model] for resource in fleet.groups]
@@ -120,7 +132,7 @@ class AsicFleet:
         if now == _OFF:
             self._started_s[self._members[index]] = _NEVER_S
         elif before == _OFF:
-            self._on_since_s[index] = at_ms // SECOND_MS
+            self._on_since_s[index] = max(at_ms // SECOND_MS, self._powered_since_s[index])
             self._start(self._members[index], self._on_since_s[index])
         return True
 

@@ -139,13 +139,13 @@ class GpuFleet:
         }
 
     def as_in_service(self, resource: events.Resource, at_ms: int) -> events.Resource:
-        """Returns the registry's record of a group with the units that are in service.
+        """Returns the registry's record of a group with the units that are in service, and in repair.
 
         As a record has to have units, one of a group without any names the time until the first is repaired instead.
         """
         units = self.in_service(at_ms)[resource.resource_group_id]
         if units:
-            return replace(resource, units=units)
+            return replace(resource, units=units, units_in_repair=resource.units - units)
         back_ms = int(self._out_until_ms[self._members[self._group_index[resource.resource_group_id]]].min())
         window = events.MaintenanceWindow(starts_at=to_datetime(at_ms), ends_at=to_datetime(back_ms))
         return replace(resource, maintenance=[window])

@@ -84,7 +84,7 @@ def route(request: WorkloadRequest, routes: Routes, directory: Directory) -> Rou
 def _choice(request: WorkloadRequest, routes: Routes, directory: Directory) -> tuple[str, str] | Refusal:
     able = directory.facilities_for(request.gpus)
     if not able:
-        most = max((g.units for groups in directory.gpu_groups.values() for g in groups), default=0)
+        most = max(map(directory.most, directory.gpu_groups), default=0)
         return Refusal("gpus", f"at most {most} in one group anywhere, got {request.gpus}")
     allowed = [name for name in able if directory.is_allowed(name, request.allowed_regions)]
     if not allowed:

@@ -86,12 +86,17 @@ class Directory:
         return not regions or self.regions.get(facility_id) in regions
 
     def units(self, facility_id: str) -> int:
-        """GPUs of a facility."""
+        """GPUs of a facility that are in service."""
         return sum(group.units for group in self.gpu_groups.get(facility_id, ()))
+
+    def most(self, facility_id: str) -> int:
+        """GPUs of the largest group of a facility, 0 without any. Those in repair count: a workload waits for them."""
+        groups = self.gpu_groups.get(facility_id, ())
+        return max((group.units + group.units_in_repair for group in groups), default=0)
 
     def facilities_for(self, gpus: int) -> list[str]:
         """Facilities that have a group of at least so many GPUs, sorted."""
-        return sorted(name for name, groups in self.gpu_groups.items() if any(g.units >= gpus for g in groups))
+        return sorted(name for name in self.gpu_groups if self.most(name) >= gpus)
 
 
 @dataclass(slots=True)
@@ -229,10 +234,9 @@ def _submitted(request: WorkloadRequest, directory: Directory) -> tuple[Workload
 
 def _place(request: WorkloadRequest, directory: Directory) -> str | Refusal:
     name = request.facility_id
-    groups = () if name is None else directory.gpu_groups.get(name, ())
-    if name is None or not groups:
+    most = 0 if name is None else directory.most(name)
+    if name is None or not most:
         return Refusal("facility_id", f"must be a facility with GPUs, got {name!r}")
-    most = max(group.units for group in groups)
     if request.gpus > most:
         return Refusal("gpus", f"at most {most} in one group there, got {request.gpus}")
     if not directory.is_allowed(name, request.allowed_regions):

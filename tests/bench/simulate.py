@@ -89,7 +89,7 @@ def main() -> int:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(result, indent=2) + "\n")
     is_kept = (
-        result["encode"]["telemetry.asic"]["ratio"] >= PROMISED_RATIO
+        all(row["ratio"] >= PROMISED_RATIO for row in result["encode"].values())
         and result["live"]["core_share"] <= PROMISED_SHARE
         and result["fast"]["readings_a_cpu_s"] >= PROMISED_READINGS_A_CPU_SECOND
     )

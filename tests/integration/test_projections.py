@@ -72,11 +72,13 @@ def test_a_ledger_takes_each_event_once_and_keeps_its_map(postgres_world: Projec
 
 def test_master_data_comes_from_the_registry_topics(postgres_world: ProjectionWorld) -> None:
     world = postgres_world
-    world.send_event("registry.resources", miners())
+    world.send_event("registry.resources", miners(units_in_repair=3))
     world.flush()
     world.start()
-    rows = world.await_rows("SELECT units, modes -> 1 ->> 'mode' FROM resources", lambda rows: len(rows) == 1)
-    assert rows == [(100, "ECO")]
+    rows = world.await_rows(
+        "SELECT units, units_in_repair, modes -> 1 ->> 'mode' FROM resources", lambda rows: len(rows) == 1
+    )
+    assert rows == [(100, 3, "ECO")]
 
 
 def test_reading_the_whole_log_again_changes_no_row(postgres_world: ProjectionWorld) -> None:

@@ -230,6 +230,40 @@ def test_a_start_in_the_middle_of_an_outage_finds_it() -> None:
     assert settled == pytest.approx(readings(same, TEXAS)["power_w"].to_list(), rel=0.01)
 
 
+def miners(found: list[Slice]) -> pl.DataFrame:
+    """What the miners behind a transformer reported, but for the temperature, which remembers more than a restart."""
+    of_miners = pl.concat([part.readings[0][1] for part in found])
+    columns = ("device_id", "observed_at", "power_mode", "power_w", "hashrate_ths", "uptime_s")
+    return of_miners.filter(pl.col("resource_group_id").is_in(list(BEHIND))).select(columns)
+
+
+@pytest.mark.parametrize("later_s", [15, 90, 240])
+def test_a_start_just_after_an_outage_goes_on_with_the_start_up_of_the_miners(later_s: int) -> None:
+    spell = short_spell(TRANSFORMER_TRIP, "texas-1-t1")
+    restart_ms = spell.end_ms + later_s * 1000
+    whole = a_simulation(SEED, spell.start_ms - 60_000, is_new=False, outages=OFTEN)
+    off, on = (set_mode("texas-1-s21", mode, to_datetime(whole.now_ms)) for mode in (e.PowerMode.OFF, e.PowerMode.ECO))
+    assert whole.obey(off)
+    assert whole.obey(on)
+    slices(whole, (restart_ms - whole.now_ms) // 1000)
+    again = a_simulation(SEED, restart_ms, is_new=False, outages=OFTEN)
+    again.restore([off, on], [])
+    expected, found = miners(slices(whole, 60)), miners(slices(again, 60))
+    assert "ECO" in expected["power_mode"]
+    exact = ("device_id", "observed_at", "power_mode", "uptime_s")
+    assert found.select(exact).equals(expected.select(exact))
+    assert 0 < expected["uptime_s"].max() < later_s + 60  # type: ignore[operator]
+    for measured in ("power_w", "hashrate_ths"):
+        assert found[measured].to_list() == pytest.approx(expected[measured].to_list(), rel=0.01), measured
+
+
+def test_a_miner_has_run_no_longer_than_it_has_had_power() -> None:
+    spell = short_spell(TRANSFORMER_TRIP, "texas-1-t1")
+    simulation = a_simulation(SEED, spell.end_ms + 2 * DAY_MS, is_new=False, outages=OFTEN)
+    ages_ms = miners(slices(simulation, 15))["uptime_s"] * 1000
+    assert 0 < ages_ms.max() <= 2 * DAY_MS + 15_000  # type: ignore[operator]
+
+
 def test_the_pue_is_told_in_steps_of_a_hundredth_at_whole_hours_at_most() -> None:
     simulation = a_simulation(SEED, START_MS, is_new=False, outages=0.0)
     told = {

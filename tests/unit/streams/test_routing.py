@@ -140,6 +140,20 @@ def test_request_goes_to(
     assert routed(request_, *known) == facility
 
 
+def test_submission_goes_to_gpus_in_repair_only_where_none_are_in_service() -> None:
+    broken = a.gpus("Alberta-1-gpu", "Alberta-1", units=8, units_in_repair=8)
+    small = a.gpus("Texas-2-gpu", "Texas-2", units=8)
+    request = a.submit(facility_id=None, gpus=16)
+
+    def home(*groups: e.Resource) -> str:
+        found = routing.route(request, Routes(), Directory.of(groups, {"acme": 2.5}))
+        return str(found) if isinstance(found, Refusal) else found.facility_id
+
+    assert home(broken, a.gpus("Texas-1-gpu", "Texas-1")) == "Texas-1"
+    assert home(broken, small) == "Alberta-1"
+    assert home(small) == "gpus: at most 8 in one group anywhere, got 16"
+
+
 def test_routed_request_is_the_same_each_time_and_carries_the_request() -> None:
     assert route(ANYWHERE) == route(ANYWHERE)
     assert route(ANYWHERE).request == ANYWHERE

@@ -72,6 +72,16 @@ def test_handling_a_request_twice_gives_the_same_events() -> None:
     assert submitted() == submitted()
 
 
+def test_submission_that_fits_only_with_the_gpus_in_repair_waits_for_them() -> None:
+    directory = Directory.of([a.gpus(units=8, units_in_repair=8)], {"acme": 2.5})
+    found = workload.handle(a.submit(gpus=16), WorkloadBook(), directory)
+    assert not isinstance(found, Refusal)
+    assert [step.to_state for step in found] == [S.REQUESTED, S.QUEUED]
+    assert str(workload.handle(a.submit(gpus=17), WorkloadBook(), directory)) == (
+        "gpus: at most 16 in one group there, got 17"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "refusal"),
     [

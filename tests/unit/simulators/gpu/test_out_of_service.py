@@ -223,15 +223,16 @@ def test_the_registry_is_told_when_a_node_goes_and_comes_back() -> None:
     simulation = Simulation(an_operator(at_ms=found.at_ms - 60_000, gpus=GPUS), SEED, found.at_ms - 60_000)
     units = units_of(simulation.gpus)
     (gone,) = changes(simulation, 120)
-    assert (gone.resource_group_id, gone.units, gone.maintenance) == (GROUP, units - 8, [])
+    assert (gone.resource_group_id, gone.units, gone.units_in_repair) == (GROUP, units - 8, 8)
+    assert gone.maintenance == []
     # A slice after the breakdown.
     assert to_ms(gone.recorded_at) == found.at_ms + SLICE_MS
     back_ms = found.until_ms - 60_000
     later = Simulation(an_operator(at_ms=back_ms, gpus=GPUS), SEED, back_ms, is_new=False)
     published = {entry.key: entry.event for entry in later.master_data()}
-    assert published[GROUP].units == units - 8
+    assert (published[GROUP].units, published[GROUP].units_in_repair) == (units - 8, 8)
     (back,) = changes(later, 120)
-    assert (back.resource_group_id, back.units) == (GROUP, units)
+    assert (back.resource_group_id, back.units, back.units_in_repair) == (GROUP, units, 0)
 
 
 def is_fatal(breakdown: Breakdown) -> bool:
@@ -242,9 +243,11 @@ def test_a_group_without_a_gpu_in_service_is_in_maintenance() -> None:
     found = next(b for b in Breakdowns(8, SEED).between(START_MS, START_MS + 10 * YEARS_MS) if is_fatal(b))
     simulation = Simulation(operator(60, 8, found.at_ms), SEED, found.at_ms)
     (gone,) = changes(simulation, 9)
-    assert gone.units == 8
+    assert (gone.units, gone.units_in_repair) == (8, 0)
     assert [to_ms(window.ends_at) for window in gone.maintenance] == [found.until_ms]
-    frame = pl.DataFrame({name: [getattr(gone, name)] for name in ("units", "idle_power_w", "max_power_w")})
+    frame = pl.DataFrame(
+        {name: [getattr(gone, name)] for name in ("units", "units_in_repair", "idle_power_w", "max_power_w")}
+    )
     assert violations(topic("registry.resources").event_class, frame.with_row_index("row")) == ()
 
 
@@ -274,13 +277,17 @@ def test_the_agents_place_nothing_on_gpus_that_are_out_of_service() -> None:
     found = first_breakdown(79)
     fleet = fleet_at(found.at_ms)
     (plan,) = (resource for resource in fleet.fleet.groups if resource.resource_group_id == GROUP)
-    sizes = (8, units_of(fleet) - 8)
+    every = units_of(fleet)
+    sizes = (8, every - 8)
 
     def known() -> e.Resource:
         return replace(fleet.as_in_service(plan, found.at_ms), recorded_at=a.at(-120), transformer_id=None)
 
     assert placed(known(), *sizes) == 2
+    assert placed(known(), every) == 1
     fleet.break_down(found.at_ms)
     assert placed(known(), *sizes) == 1
+    # It waits.
+    assert placed(known(), every) == 0
     window = e.MaintenanceWindow(starts_at=a.at(-120), ends_at=a.at(7200))
     assert placed(replace(known(), maintenance=[window]), *sizes) == 0
