@@ -20,6 +20,9 @@ LAG_SECONDS = Gauge(
 )
 EVENT_TIME = Gauge("hcp_event_time_seconds", "Newest event time handled, Unix seconds.", ["worker", "topic"])
 DEAD_LETTERS = Counter("hcp_dead_letters", "Events sent to a dead-letter topic.", ["worker", "topic", "stage"])
+COPIED_EVENTS = Counter(
+    "hcp_copied_events", "Events that their window left out: a device has one reading of a moment.", ["worker", "topic"]
+)
 LATE_EVENTS = Counter("hcp_late_events", "Events past the grace of their window.", ["worker", "topic"])
 WINDOWS = Counter("hcp_windows", "Windows closed and emitted.", ["worker", "topic"])
 ROWS_WRITTEN = Counter("hcp_rows_written", "Rows written or upserted.", ["worker", "table"])

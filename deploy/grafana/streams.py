@@ -68,8 +68,9 @@ STREAMS = Dashboard(
                     width=6,
                 ),
                 metric(
-                    "Late events",
-                    ("sum by (topic) (hcp_late_events_total) or vector(0)", "{{topic}}"),
+                    "Late and copied events",
+                    ("sum by (topic) (hcp_late_events_total) or vector(0)", "late {{topic}}"),
+                    ("sum by (topic) (hcp_copied_events_total) or vector(0)", "copied {{topic}}"),
                     kind=Kind.STAT,
                     width=6,
                 ),

@@ -4,6 +4,9 @@ A partition's windows are a pure function of its log: its stream time is the gre
 closes once stream time has reached its end plus the grace, and a record whose window was closed before it came is late.
 All of this depends on the order of the records alone, never on how they were cut into batches.
 
+A device has one reading of a moment: of records of one device and event time within a window and its keys the first
+counts, and the others are copies, which a sender or a bridge that tries again makes.
+
 Rows of open windows are kept as they came and aggregated once, when their window closes. Sums are taken in integers
 (fixed point, seven decimal places), so they are exact and do not depend on an order either.
 
@@ -24,8 +27,9 @@ FIXED_POINT = 10_000_000
 class Aggregation:
     """What is aggregated: the names of a record's columns.
 
-    `time` is a Datetime(ms) column. Output has WINDOW_START, the keys, `readings` (rows), `devices` (distinct values
-    of `device`), `<name>_sum` for each of `sums` and `<name>_max` for each of `maxima`; Float64, the counts Int64.
+    `time` is a Datetime(ms) column. Output has WINDOW_START, the keys, `readings` (rows, without copies), `devices`
+    (distinct values of `device`), `<name>_sum` for each of `sums` and `<name>_max` for each of `maxima`; Float64, the
+    counts Int64.
     """
 
     time: str
@@ -71,10 +75,14 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What a batch did: the windows that it closed (see Aggregation), and its late records' rows (input columns)."""
+    """What a batch did: the windows that it closed (see Aggregation), and its late records' rows (input columns).
+
+    `copies`: records of the windows closed that were not counted, as they say what another one had said.
+    """
 
     closed: pl.DataFrame
     late: pl.DataFrame
+    copies: int = 0
 
 
 class PartitionWindows:
@@ -136,18 +144,26 @@ class PartitionWindows:
             late = records.filter(late_mask & (records[OFFSET] >= self._handled_before))
             timed = timed.filter(~late_mask)
         self._open.append(timed.drop("_stream_time"))
-        return Folded(self._close(stream_time), late)
+        return self._close(stream_time, late)
 
-    def _close(self, stream_time_ms: int) -> pl.DataFrame:
+    def _close(self, stream_time_ms: int, late: pl.DataFrame) -> Folded:
         self._stream_time_ms = stream_time_ms
         boundary = self._policy.closed_until(stream_time_ms)
         if self._closed_until_ms is not None and boundary <= self._closed_until_ms:
-            return self._aggregate(self._open[-1].clear())
+            return Folded(self._aggregate(self._open[-1].clear()), late)
         self._closed_until_ms = boundary
         rows = pl.concat(self._open)
         is_closed = rows[WINDOW_START] < boundary
         self._open = [rows.filter(~is_closed)]
-        return self._aggregate(rows.filter(is_closed))
+        closed = rows.filter(is_closed)
+        totals = self._aggregate(closed)
+        # Looking for copies takes as long as all of the sums: where no device has two records there are none.
+        if (totals["readings"] == totals["devices"]).all():
+            return Folded(totals, late)
+        spec = self._aggregation
+        single = closed.unique([WINDOW_START, *spec.keys, spec.device, spec.time], keep="first", maintain_order=True)
+        copies = len(closed) - len(single)
+        return Folded(self._aggregate(single) if copies else totals, late, copies)
 
     def _aggregate(self, rows: pl.DataFrame) -> pl.DataFrame:
         spec = self._aggregation

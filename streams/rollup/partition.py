@@ -20,11 +20,15 @@ _METADATA_VERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What a batch gave: events for the output topic, and dead letters; `late` of these came too late."""
+    """What a batch gave: events for the output topic, and dead letters; `late` of these came too late.
+
+    `copies`: records that the windows left out, as they say what another one had said.
+    """
 
     events: list[Any]
     dead: list[DeadLetter]
     late: int
+    copies: int
 
 
 class PartitionRollup:
@@ -91,7 +95,7 @@ class PartitionRollup:
         dead = [letter for letter in dead if letter.offset >= self._handled_before]
         late = self._late(folded.late, messages)
         events = window_events(self._source, folded.closed, self._partition, self._policy.window_ms)
-        return Handled(events, sorted(dead + late, key=lambda letter: letter.offset), len(late))
+        return Handled(events, sorted(dead + late, key=lambda letter: letter.offset), len(late), folded.copies)
 
     def _unknown(self, frame: pl.DataFrame) -> tuple[Reject, ...]:
         if self._source.facility is None or frame.is_empty():

@@ -72,6 +72,7 @@ class _Pending:
     dead: list[DeadLetter] = field(default_factory=list)
     windows: dict[str, int] = field(default_factory=dict)
     late: dict[str, int] = field(default_factory=dict)
+    copies: dict[str, int] = field(default_factory=dict)
     moved: set[Place] = field(default_factory=set)
 
 
@@ -202,6 +203,7 @@ class RollupSession:
             pending.moved.add(place)
             pending.windows[name] = pending.windows.get(name, 0) + len(handled.events)
             pending.late[name] = pending.late.get(name, 0) + handled.late
+            pending.copies[name] = pending.copies.get(name, 0) + handled.copies
             metric.EVENTS_IN.labels(WORKER, name).inc(len(batch))
             if partition.stream_time_ms is not None:
                 metric.EVENT_TIME.labels(WORKER, name).set(partition.stream_time_ms / 1000)
@@ -258,6 +260,8 @@ class RollupSession:
             metric.WINDOWS.labels(WORKER, name).inc(windows)
         for name, late in pending.late.items():
             metric.LATE_EVENTS.labels(WORKER, name).inc(late)
+        for name, copies in pending.copies.items():
+            metric.COPIED_EVENTS.labels(WORKER, name).inc(copies)
         for letter in pending.dead:
             metric.DEAD_LETTERS.labels(WORKER, letter.topic, letter.stage).inc()
 

@@ -57,6 +57,15 @@ def test_a_device_that_sends_twice_is_one_device() -> None:
     assert rows(windows.fold(frame([(2, "a", 2.0), (30, "a", 0.0)], 1)).closed) == [(0, 2, 1, 3.0)]
 
 
+def test_of_the_copies_of_a_reading_the_first_counts_however_far_apart_they_come() -> None:
+    windows = PartitionWindows(SPEC, POLICY)
+    windows.fold(frame([(1, "a", 1.0), (1, "b", 4.0), (1, "a", 1.0)]))
+    folded = windows.fold(frame([(1, "a", 7.0), (2, "a", 2.0), (16, "a", 5.0), (16, "a", 5.0), (20, "b", 0.0)], 3))
+    assert (rows(folded.closed), folded.copies) == ([(0, 3, 2, 7.0)], 2)
+    folded = windows.fold(frame([(35, "b", 0.0)], 8))
+    assert (rows(folded.closed), folded.copies) == ([(15_000, 2, 2, 5.0)], 1)
+
+
 def test_a_record_whose_window_closed_before_it_came_is_late_and_not_counted() -> None:
     windows = PartitionWindows(SPEC, POLICY)
     folded = windows.fold(frame([(1, "a", 1.0), (20, "a", 1.0), (2, "b", 5.0), (16, "b", 7.0)]))
@@ -88,15 +97,16 @@ READINGS = st.lists(
 )
 
 
-def fold_all(readings: list[Reading], cuts: list[int]) -> tuple[list[Any], list[int]]:
+def fold_all(readings: list[Reading], cuts: list[int]) -> tuple[list[Any], list[int], int]:
     windows = PartitionWindows(SPEC, POLICY)
-    closed, late = [], []
+    closed, late, copies = [], [], 0
     edges = [0, *sorted(c % (len(readings) + 1) for c in cuts), len(readings)]
     for start, end in pairwise(edges):
         folded = windows.fold(frame(readings[start:end], start))
         closed += folded.closed.rows()
         late += folded.late[OFFSET].to_list()
-    return closed, late
+        copies += folded.copies
+    return closed, late, copies
 
 
 @given(READINGS, st.lists(st.integers(0, 100), max_size=6))
@@ -105,9 +115,11 @@ def test_how_records_are_cut_into_batches_changes_nothing(readings: list[Reading
 
 
 @given(READINGS)
-def test_every_record_is_counted_once_or_late(readings: list[Reading]) -> None:
-    closed, late = fold_all([*readings, (1000.0, "end", 0.0)], [])
-    assert sum(row[2] for row in closed) + len(late) == len(readings)
+def test_every_record_is_counted_once_or_late_or_is_a_copy(readings: list[Reading]) -> None:
+    closed, late, copies = fold_all([*readings, (1000.0, "end", 0.0)], [])
+    assert sum(row[2] for row in closed) + len(late) + copies == len(readings)
+    moments = {(at, device) for n, (at, device, _) in enumerate(readings) if n not in late}
+    assert sum(row[2] for row in closed) == len(moments)
 
 
 @given(READINGS, st.lists(st.integers(0, 100), min_size=1, max_size=6), st.data())
@@ -118,13 +130,14 @@ def test_a_restart_from_what_was_committed_changes_nothing(
     windows = PartitionWindows(SPEC, POLICY)
     closed: list[Any] = []
     late: list[int] = []
-    position, handled_before = 0, 0
+    position, handled_before, copies = 0, 0, 0
     for cut in sorted(c % (len(readings) + 1) for c in cuts):
         if cut <= position:
             continue
         folded = windows.fold(frame(readings[position:cut], position))
         closed += folded.closed.rows()
         late += folded.late[OFFSET].to_list()
+        copies += folded.copies
         position = cut
         if data.draw(st.booleans(), label=f"restart at {cut}"):
             handled_before = max(position, handled_before)
@@ -134,11 +147,12 @@ def test_a_restart_from_what_was_committed_changes_nothing(
     folded = windows.fold(frame(readings[position:], position))
     closed += folded.closed.rows()
     late += folded.late[OFFSET].to_list()
-    assert (closed, late) == whole
+    assert (closed, late, copies + folded.copies) == whole
 
 
 @given(READINGS)
 def test_sums_do_not_depend_on_the_order_within_a_window(readings: list[Reading]) -> None:
-    inside = [(s / 9, device, power) for s, device, power in readings]
+    # Of copies the first counts: here there are none.
+    inside = [(s / 9, f"{device}{n}", power) for n, (s, device, power) in enumerate(readings)]
     end: Reading = (1000.0, "end", 0.0)
     assert fold_all([*inside, end], []) == fold_all([*reversed(inside), end], [])
