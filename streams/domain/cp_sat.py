@@ -21,6 +21,15 @@ def name() -> str:
     return f"OR-tools CP-SAT {version('ortools')}"
 
 
+def engine(deterministic_s: float) -> cp_model.CpSolver:
+    """Returns a solver whose answer depends on the model alone: one worker, a fixed seed, a limit in work done."""
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = SEED
+    solver.parameters.max_deterministic_time = deterministic_s
+    return solver
+
+
 def best(found: Choices, start: Selection) -> tuple[Selection, str, float]:
     """Returns the best selection, its status (OPTIMAL, FEASIBLE or FALLBACK) and a bound on the worth, money units.
 
@@ -44,10 +53,7 @@ def best(found: Choices, start: Selection) -> tuple[Selection, str, float]:
     model.maximize(objective)
     for choice, var in zip(chosen, variables, strict=True):
         model.add_hint(var, _is_chosen(choice, start))
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = SEED
-    solver.parameters.max_deterministic_time = DETERMINISTIC_LIMIT
+    solver = engine(DETERMINISTIC_LIMIT)
     status = solver.solve(model)
     if status not in {cp_model.OPTIMAL, cp_model.FEASIBLE}:
         # No answer within the limit: the start, with a bound that needs no solver.

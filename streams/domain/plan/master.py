@@ -125,6 +125,16 @@ class Master:
         drawn = power[found.group, found.stop] - power[found.group, found.start]
         return np.asarray(found.worth_usd + found.tie_usd + found.power_mw * drawn)
 
+    def bound_usd(self, duals: Floats, jobs_usd: float) -> float:
+        """Returns the bound that prices prove where the jobs are worth no more than `jobs_usd`, power paid for.
+
+        GPUs have no price then: what limits them is in that figure.
+        """
+        worth, _ = self.schedules(duals)
+        free = duals.copy()
+        free[self.frame.gpu_units] = 0.0
+        return self._site_bound(free) + float(worth.sum()) + jobs_usd
+
     def _best_options(self, duals: Floats) -> tuple[Ints, Floats]:
         found = self.options
         if not found.job.size:

@@ -5,7 +5,6 @@ import numpy as np
 from streams.domain.plan.dive import dived
 from streams.domain.plan.master import Master
 from streams.domain.plan.neighbourhood import moves, search
-from streams.domain.plan.packing import packed
 from streams.domain.plan.problem import Ints
 from streams.domain.plan.relaxation import Relaxation
 from streams.domain.plan.response import GAIN_USD, NONE, Answer
@@ -18,9 +17,9 @@ ENOUGH_RATIO = 5e-4
 """Gap at which the search ends: half of what a plan may have."""
 
 
-def rounded(master: Master, relaxed: Relaxation) -> Answer:
-    """Returns a whole plan near the relaxation."""
-    problem, placed = master.problem, packed(master, relaxed.duals)
+def rounded(master: Master, relaxed: Relaxation, placed: Ints) -> Answer:
+    """Returns a whole plan near the relaxation, with the jobs where they are placed."""
+    problem = master.problem
     site = {s.facility_id: n for n, s in enumerate(problem.sites)}
     homes = np.array([site[group.facility_id] for group in problem.asic_groups], dtype=np.int64)
     found = dived(master, placed, homes)

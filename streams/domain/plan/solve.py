@@ -10,12 +10,14 @@ A small problem, such as a facility's own, is solved to the end (`exact`). A lar
 Every step counts its work and none looks at a clock, so the same problem gives the same bytes.
 """
 
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
 
 from streams.domain.plan.exact import exact
 from streams.domain.plan.master import Master
+from streams.domain.plan.packing import packed
 from streams.domain.plan.problem import Ints, Placement, Plan, PlanProblem, ShadowPrice
 from streams.domain.plan.proof import Proof
 from streams.domain.plan.relaxation import relax
@@ -29,7 +31,7 @@ SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
 EXACT = "branch and bound"
-COLUMN_GENERATION = "column generation 2"
+COLUMN_GENERATION = "column generation 3"
 """With the version of the method, as another one finds other plans of the same worth."""
 
 Choice = tuple[dict[str, Ints], dict[str, Placement]]
@@ -49,7 +51,10 @@ def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
     if shifted is not None:
         master.append([(n, shifted[0][group.group_id]) for n, group in enumerate(problem.asic_groups)])
     relaxed = relax(master)
-    answer = rounded(master, relaxed)
+    packing = packed(master, relaxed)
+    tighter_usd = master.bound_usd(relaxed.duals, packing.bound_usd)
+    relaxed = replace(relaxed, bound_usd=min(relaxed.bound_usd, tighter_usd))
+    answer = rounded(master, relaxed, packing.placed)
     candidates = [_still(problem), _at_rest(problem)]
     if shifted is not None:
         candidates.insert(0, shifted)

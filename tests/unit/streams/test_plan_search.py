@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from streams.domain.plan.exact import exact
 from streams.domain.plan.master import Master
 from streams.domain.plan.neighbourhood import moves, search
 from streams.domain.plan.packing import packed
@@ -15,6 +16,7 @@ from streams.domain.plan.response import NONE, Answer
 from streams.domain.plan.rounding import rounded
 from streams.domain.plan.running_mode import rechosen
 from streams.domain.plan.site_cost import costs
+from streams.domain.plan.value import outcome
 from tests.plan_case import fleet
 
 
@@ -61,7 +63,7 @@ def test_changed_running_modes_gain_what_is_said_and_loads_are_theirs(seed: int)
 def test_jobs_are_packed_as_whole_ones_into_the_gpus(seed: int) -> None:
     master = Master(fleet(seed, sites=1, groups=3, jobs=12, intervals=12))
     relaxed = relax(master)
-    placed, found = packed(master, relaxed.duals), master.options
+    placed, found = packed(master, relaxed).placed, master.options
     taken = placed[placed != NONE]
     assert taken.size
     assert (found.job[taken] == np.flatnonzero(placed != NONE)).all()
@@ -71,13 +73,30 @@ def test_jobs_are_packed_as_whole_ones_into_the_gpus(seed: int) -> None:
         assert (np.array(used) <= gpus.units).all()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_packing_proves_is_a_bound_and_gangs_that_share_a_group_badly_make_it_tighter(seed: int) -> None:
+    case = fleet(seed, sites=1, groups=2, jobs=8, intervals=12)
+    units = case.gpu_groups[0].units
+    # Of each group three fifths: one fits, and the relaxation takes a part of the next.
+    large = tuple(replace(job, gpus=int(units[0]) * 3 // 5, running_on=None) for job in case.jobs)
+    problem = replace(case, jobs=large)
+    master, best = Master(problem), exact(problem)
+    relaxed = relax(master)
+    tighter = master.bound_usd(relaxed.duals, packed(master, relaxed).bound_usd) + master.constant_usd
+    assert best is not None
+    worth = outcome(problem, best.modes, best.placements).worth_usd
+    assert worth <= tighter < relaxed.bound_usd + master.constant_usd - 1
+
+
 def test_jobs_alone_break_no_cap_where_nothing_else_could_make_room() -> None:
     case = fleet(1, sites=1, groups=1, jobs=12, intervals=12)
     site, base = case.sites[0], sum(group.idle_power_mw for group in case.gpu_groups)
     # Room for twelve busy GPUs.
     small = replace(site, cap_mw=np.full(12, base + 12.5 * case.gpu_groups[0].unit_power_mw), transformers=())
     master = Master(replace(case, sites=(small,), asic_groups=()))
-    placed, found = packed(master, relax(master).duals), master.options
+    packing, found = packed(master, relax(master)), master.options
+    assert packing.bound_usd == np.inf
+    placed = packing.placed
     taken = placed[placed != NONE]
     assert taken.size
     drawn = [found.power_mw[taken][(found.start[taken] <= t) & (t < found.stop[taken])].sum() for t in range(12)]
@@ -88,7 +107,7 @@ def test_jobs_alone_break_no_cap_where_nothing_else_could_make_room() -> None:
 def test_search_betters_a_plan_and_stays_under_the_bound(seed: int) -> None:
     master = Master(fleet(seed, sites=2, groups=8, jobs=6, intervals=24))
     relaxed = relax(master)
-    answer = rounded(master, relaxed)
+    answer = rounded(master, relaxed, packed(master, relaxed).placed)
     before = answer.worth_usd()
     search(answer, moves(master, relaxed.duals), relaxed.bound_usd - before, 0.0)
     assert before < answer.worth_usd() <= relaxed.bound_usd
@@ -98,7 +117,7 @@ def test_search_betters_a_plan_and_stays_under_the_bound(seed: int) -> None:
 def test_search_ends_where_the_gap_is_allowed() -> None:
     master = Master(fleet(0, sites=1, groups=6, jobs=4, intervals=12))
     relaxed = relax(master)
-    answer = rounded(master, relaxed)
+    answer = rounded(master, relaxed, packed(master, relaxed).placed)
     modes, gap_usd = answer.modes.copy(), relaxed.bound_usd - answer.worth_usd()
     search(answer, moves(master, relaxed.duals), gap_usd, gap_usd)
     assert (answer.modes == modes).all()
