@@ -85,6 +85,11 @@ class Interval:
         found: Ints = values[np.arange(len(values)), np.asarray(chosen, np.int64)]
         return found
 
+    def held(self) -> list[Ints]:
+        """Returns what each option holds of each pool, and then behind each transformer."""
+        pools = [np.where(self.pool == pool, self.gpus, 0) for pool in range(len(self.pools))]
+        return [*pools, *(np.where(self.transformer == t, self.watts, 0) for t in range(len(self.rooms)))]
+
     def load_w(self, chosen: Sequence[int] | Ints) -> int:
         """Load of an option of each class, W."""
         return int(self.of(chosen, self.watts).sum())

@@ -106,7 +106,8 @@ def _completed(
     is_free = ~is_job & (feeder < 0)
     taken_w = int(problem.of(chosen, problem.watts)[~is_free].sum())
     rest = replace(problem.classes(is_free), pools=(), rooms=()).with_room(problem.cap_w - taken_w)
-    best = search(rest, dual(rest), None, budget)
+    # The price of a watt for all is about that of these.
+    best = search(rest, priced(rest, Dual(prices.watt, (), (), 0.0)), None, budget)
     if best is None:
         return None, lost
     chosen[is_free] = best

@@ -84,11 +84,24 @@ def test_optimum_behind_tight_transformers_is_that_of_the_general_solver(seed: i
     assert_is_that_of_the_general_solver(choices(tight(random.Random(seed), 1 + seed % 3)))
 
 
+def soft(seed: int, transformers: int = 2) -> Choices:
+    """Such a site with a limit that is worth breaking at times: power over it costs about what it earns."""
+    draw = random.Random(seed)
+    found = choices(tight(draw, transformers))
+    limit_w = round(found.cap_extra_w * draw.uniform(0.5, 1.0))
+    return replace(found, limit_extra_w=limit_w, penalty_per_w=draw.randrange(5, 60))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_optimum_over_a_soft_limit_is_that_of_the_general_solver(seed: int) -> None:
+    assert_is_that_of_the_general_solver(soft(seed, seed % 3))
+
+
 def test_search_from_a_poor_selection_finds_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
     # Everything is in doubt then, and all states are judged.
     monkeypatch.setattr(core_search, "FEW", 0)
     for seed in range(60):
-        found = choices(tight(random.Random(seed)))
+        found = choices(tight(random.Random(seed))) if seed % 2 else soft(seed)
         problem = interval(found, merged=True)
         got = core_search.search(problem, dual(problem), [0] * len(problem.watts), core_search.Budget(10_000_000))
         best = knapsack.optimum(found)
