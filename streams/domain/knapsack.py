@@ -5,6 +5,9 @@ and where that succeeds the optimum of the relaxation is the optimum. Else the g
 where not even the workloads of step 1 can be packed. In the same way only transformers that the dual puts a price on
 count at first, and those that the optimum without them overloads are added.
 
+Floors are left out too; where the optimum is short of one, the load is counted from the other end, and floors are then
+the soft limits. Where that answer keeps the limits left out in turn, it is the optimum.
+
 1. Workloads alone, watts at the dual's price: the best use of the GPUs.
 2. ASIC groups alone, with the power that these workloads leave: those behind each transformer, watts of the facility at
    the dual's price, then the others. This is the first known selection.
@@ -19,11 +22,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from streams.domain.choice import Choices, Selection, overloaded
+from streams.domain.choice import Choices
 from streams.domain.core import Excess
 from streams.domain.core_search import Budget, search
 from streams.domain.dual import Dual, dual, priced
-from streams.domain.interval import Floats, Interval, Ints, interval
+from streams.domain.interval import Floats, Interval, Ints, interval, mirrored
+from streams.domain.selection import Selection, is_short, keeps_limits, overloaded
 
 NAME = "hcp knapsack 3"
 # About 20 milliseconds. What needs more is left to a general solver.
@@ -40,11 +44,25 @@ class Optimum:
 
 
 def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
-    """Returns the best selection; None where nothing keeps the limits or the search takes more than `state_limit`."""
+    """Returns the best selection; None where this way finds none, or takes more than `state_limit`.
+
+    That is where nothing keeps the limits, or where floors and limits are in each other's way.
+    """
     budget = Budget(state_limit)
+    best = _optimum(found, budget, above_floors=False)
+    if best is None or not is_short(found, best.selection):
+        return best
+    best = _optimum(found, budget, above_floors=True)
+    return None if best is None or not keeps_limits(found, best.selection) else best
+
+
+def _optimum(found: Choices, budget: Budget, *, above_floors: bool) -> Optimum | None:
+    """The optimum without floors, or with floors and without limits of the load."""
     tight: set[int] = set()
     for merged in (True, False) if len(found.gpus) > 1 else (True,):
         whole = interval(found, merged=merged)
+        if above_floors:
+            whole = mirrored(whole, found.floors)
         prices = dual(whole)
         tight.update(t for t, price in enumerate(prices.transformer) if price > 0)
         jobs = _jobs_alone(whole, prices)
@@ -65,9 +83,11 @@ def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
             selection = _selection(found, whole, chosen)
             if selection is None:
                 break
-            over = overloaded(found, selection)
+            over = set() if above_floors else overloaded(found, selection)
             if over <= tight:
-                return Optimum(selection, whole.worth_of(chosen), prices)
+                # No limit of the load has a price where a floor holds it up.
+                limits = Dual(0.0, prices.gpu, (0.0,) * len(found.transformers), 0.0) if above_floors else prices
+                return Optimum(selection, whole.worth_of(chosen), limits)
             tight |= over
     return None
 

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from schemas import events as e
 from streams.domain import core_search, cp_sat, knapsack
 from streams.domain.allocation import modes_of, solve
-from streams.domain.choice import MONEY_PER_USD, Choices, choices, extra_w, overloaded, worth
+from streams.domain.choice import MONEY_PER_USD, Choices, Floor, choices
 from streams.domain.dual import dual
 from streams.domain.interval import interval
 from streams.domain.merit_order import merit_order
-from tests.unit.streams.allocation_case import asic, gpu, job, running, site, snapshot, snapshots
+from streams.domain.selection import extra_w, overloaded, worth
+from tests.unit.streams.allocation_case import asic, gpu, held_up, job, running, site, snapshot, snapshots
 
 
 def assert_keeps_the_limits(found: Choices, best: knapsack.Optimum) -> None:
@@ -40,8 +41,32 @@ def assert_is_that_of_the_general_solver(found: Choices) -> None:
 @settings(max_examples=100, deadline=None)
 @given(snapshots())
 def test_optimum_is_that_of_the_general_solver(case: e.AllocationSnapshot) -> None:
-    # Floors are left to the general solver.
     assert_is_that_of_the_general_solver(choices(replace(case, capacity_awards=[])))
+
+
+@settings(max_examples=100, deadline=None)
+@given(snapshots())
+def test_optimum_with_floors_is_that_of_the_general_solver_or_left_to_it(case: e.AllocationSnapshot) -> None:
+    found = choices(case)
+    if knapsack.optimum(found) is not None:
+        assert_is_that_of_the_general_solver(found)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_optimum_above_floors_is_that_of_the_general_solver(seed: int) -> None:
+    draw = random.Random(seed)
+    found = choices(held_up(draw, site(draw, groups=8, jobs=10, gpu_groups=1 + seed % 2)))
+    assert_is_that_of_the_general_solver(found)
+
+
+def test_floor_and_transformer_in_each_others_way_are_left_to_the_general_solver() -> None:
+    # At 30 USD/MWh m1 loses 10 USD/h a MW and m2 20. A floor of 1 MW at 50 USD would turn m1 on, but t1 carries 0.5.
+    m1, m2 = (asic(name, ((e.PowerMode.NORMAL, 1.0, usd),)) for name, usd in (("m1", 20.0), ("m2", 10.0)))
+    found = choices(fed(*behind("t1", m1), m2, t1=0.5))
+    found = replace(found, floors=(Floor("minimum load", 1_000_000, 50),))
+    assert knapsack.optimum(found) is None
+    (selection, status, _) = cp_sat.best(found, merit_order(found))
+    assert (selection.modes, status) == ({"m1": "OFF", "m2": "NORMAL"}, "OPTIMAL")
 
 
 @pytest.mark.parametrize("seed", range(24))
