@@ -14,23 +14,25 @@ from streams.domain.dual import Dual
 from streams.domain.interval import Floats, Interval, Ints
 from streams.domain.rounding import defaults
 
-_ANY = np.iinfo(np.int64).max
+# More than any load, W, and far within 64 bits.
+_ANY = 10**15
 
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """By how much a dual's bound is known to be too high: for the workloads, and for groups behind transformers.
+    """By how much a dual's bound is known to be too high: for the workloads, and for parts of the ASIC groups.
 
-    `behind`: of transformers that feed no GPUs, by number, what their groups lose at least.
+    `parts`: what the groups behind a transformer lose at least, by its number, or those behind none, by the number of
+    transformers, whatever the workloads draw that are worth a look.
     """
 
     jobs: float
-    behind: dict[int, float]
+    parts: dict[int, float]
 
     @property
     def total(self) -> float:
         """By how much in all."""
-        return self.jobs + sum(self.behind.values())
+        return self.jobs + sum(self.parts.values())
 
 
 NO_EXCESS = Excess(0.0, {})
@@ -47,7 +49,7 @@ class Core:
 
     What the classes from each depth on can change, for each class and one more: `down` and `up` (rows as above), by how
     much they can lower and raise it; `is_open`, whether they do, from the rows of the pools on; `spare`, by how much
-    the bound is known to be too high for them.
+    the bound is known to be too high for them; `free_spare`, for the groups behind no transformer.
     `gain[depth][f]`: worth that their workloads can add, power paid for, with `f` GPUs for them in all, of which they
     hold `held[depth]` at their defaults. With one pool there is no such table: the price of a GPU is about as good, and
     cheaper.
@@ -58,16 +60,18 @@ class Core:
     def __init__(self, problem: Interval, prices: Dual, losses: Floats, gap: float, excess: Excess) -> None:
         self.default = defaults(problem, losses)
         is_job, count = problem.jobs, len(problem.rooms)
-        feeder = np.where(is_job, -1, problem.transformer[:, 0])
-        # The options of a part for which the bound is too high may lose so much more.
-        spare = np.array([*(excess.behind.get(t, 0.0) for t in range(count)), 0.0])[feeder]
-        losses = losses - np.where(is_job, excess.jobs, spare)[:, None]
+        feeder = problem.transformer[:, 0]
+        part = np.where(is_job, -1, np.where(feeder < 0, count, feeder))
+        # The options of a part for which the bound is too high may lose so much more. The last is for -1, workloads.
+        spare = np.array([*(excess.parts.get(number, 0.0) for number in range(count + 1)), excess.jobs])
+        losses = losses - spare[part][:, None]
+        self.free_spare = float(spare[count])
         at = np.arange(len(is_job)), self.default
         losses[at] = -np.inf
         order = losses.argsort(axis=1, kind="stable")
         least = losses.min(axis=1, initial=np.inf, where=losses > -np.inf)
         core = np.flatnonzero(least <= gap)
-        block = np.where(is_job, -1, np.where(feeder < 0, count, feeder))[core]
+        block = part[core]
         opened = np.lexsort((least[core], block))
         core = core[opened]
         self.classes: list[int] = core.tolist()
@@ -89,11 +93,14 @@ class Core:
         ends[:, :, :-1] = -usable.min(axis=2), usable.max(axis=2)
         ends = ends[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
         spare = np.zeros(len(self.classes) + 1)
-        for transformer, lost in excess.behind.items():
-            # Until the first of its groups is opened, all that is known of them is what they are worth at best.
-            first = self.block.index(transformer) if transformer in self.block else len(self.classes)
+        for part, lost in excess.parts.items():
+            # Until the first of its groups is opened, all that is known of a part is what it is worth at best.
+            first = self.block.index(part) if part in self.block else len(self.classes)
             spare[: first + 1] += lost
-            ends[1, self.HELD + pools + transformer, : first + 1] = _ANY
+            if self.HELD + pools + part < len(usable):
+                ends[1, self.HELD + pools + part, : first + 1] = _ANY
+            else:
+                ends[:, self.WATTS, : first + 1] = _ANY
         self.spare: list[float] = spare.tolist()
         self.down, self.up = ends.transpose(0, 2, 1).tolist()
         self.is_open: list[list[bool]] = (ends.max(axis=0)[self.HELD :] > 0).T.tolist()

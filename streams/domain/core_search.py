@@ -122,7 +122,7 @@ class _Search:
             stage = self._opened(rest[-1], n, budget)
             if stage is not None:
                 lost = self._prices.watt * stage.rows[core.WATTS] - stage.rows[core.WORTH]
-                stage = stage.only(np.flatnonzero(lost <= self._gap))
+                stage = stage.only(np.flatnonzero(lost - core.free_spare <= self._gap))
                 rest.append(stage.only(_undominated(stage.rows, [])))
         if budget.states < 0:
             return None

@@ -86,6 +86,15 @@ def fed(*parts: e.GroupInput | e.WorkloadInput, **caps_mw: float) -> e.Allocatio
     return snapshot(*parts, transformers=limits, power_cost_usd_mwh=30.0)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_optimum_of_few_groups_beside_many_workloads_is_that_of_the_general_solver(seed: int) -> None:
+    # Whole modes of a few large groups leave much of the limits, which then are the workloads' to use.
+    draw = random.Random(seed)
+    case = site(draw, groups=1 + seed % 5, jobs=14, gpu_groups=1 + seed % 2, transformers=seed % 3)
+    gpus = [replace(g, unit_power_mw=draw.uniform(0.0006, 0.02)) if g.unit_power_mw else g for g in case.groups]
+    assert_is_that_of_the_general_solver(choices(replace(case, groups=gpus)))
+
+
 def tight(draw: random.Random, transformers: int = 2) -> e.AllocationSnapshot:
     """A few miners of any size behind transformers that bind, as the cap does: whole modes hardly ever fit."""
     parts = []
