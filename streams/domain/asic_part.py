@@ -98,6 +98,8 @@ def excess(
     result = Excess(jobs_lost, {})
     for _ in range(ROUNDS):
         gap = prices.bound - result.total - known_worth
+        if gap < 1:
+            break
         is_usable = losses <= gap + jobs_lost
         lost = {}
         for part in found[:-1] or found:

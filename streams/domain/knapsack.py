@@ -61,11 +61,14 @@ def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
 def _optimum(found: Choices, budget: Budget, *, above_floors: bool) -> Optimum | None:
     """The optimum without floors, or with floors and without limits of the load."""
     tight: set[int] = set()
+    pool: Dual | None = None
     for merged in (True, False) if len(found.gpus) > 1 else (True,):
         whole = interval(found, merged=merged)
         if above_floors:
             whole = mirrored(whole, found.floors)
-        prices = dual(whole)
+        # What a GPU is worth in one pool is about what it is worth in each group.
+        prices = dual(whole) if pool is None else priced(whole, replace(pool, gpu=pool.gpu * len(whole.pools)))
+        pool = prices
         tight.update(t for t, price in enumerate(prices.transformer) if price > 0)
         jobs = _jobs_alone(whole, prices)
         own = priced(jobs, Dual(0.0, prices.gpu, (), 0.0))
