@@ -57,61 +57,65 @@ def parts(problem: Interval, prices: Dual) -> list[Part]:
     return [*found, Part(len(problem.rooms), is_own, groups, prices.watt, jobs.watts)]
 
 
-def completed(problem: Interval, found: Sequence[Part], placed: Sequence[int], budget: Budget) -> list[int] | None:
+def completed(
+    problem: Interval, found: Sequence[Part], placed: Sequence[int], budget: Budget
+) -> tuple[list[int] | None, dict[int, float]]:
     """Returns these options of the workloads with the best of each part in what they leave; None if that is too little.
 
-    The groups behind transformers come first, and leave the others what is left of the cap.
+    The groups behind transformers come first, and leave the others what is left of the cap. Beside it what parts lose
+    to their share of the bound, where workloads take nothing of their limit.
     """
     is_job = problem.jobs
     chosen = np.zeros(len(is_job), np.int64)
     chosen[is_job] = placed
     at = np.arange(len(placed)), chosen[is_job]
+    lost: dict[int, float] = {}
     taken_w = 0
     *behind, free = found
     for part in behind:
         own = part.alone.with_room(part.alone.cap_w - int(part.jobs_w[at].sum()))
         best = search(own, dual(own), None, budget)
         if best is None:
-            return None
+            return None, lost
         chosen[part.is_own] = best
         taken_w += own.load_w(best)
+        if not part.jobs_w.any():
+            lost[part.number] = _below(part, own.worth_of(best), 0)
     own = free.alone.with_room(free.alone.cap_w - taken_w - int(free.jobs_w[at].sum()))
     # The price of a watt for all is about that of these.
     best = search(own, priced(own, Dual(free.price, (), (), 0.0)), None, budget)
     if best is None:
-        return None
+        return None, lost
     chosen[free.is_own] = best
-    return chosen.tolist()
+    return chosen.tolist(), lost
 
 
 def excess(
-    problem: Interval, prices: Dual, found: Sequence[Part], jobs_lost: float, known_worth: int, *, budget: Budget
+    problem: Interval, prices: Dual, found: Sequence[Part], known: Excess, known_worth: int, *, budget: Budget
 ) -> Excess:
-    """Returns by how much the bound is too high for what is worth more than a known selection.
+    """Returns by how much the bound is too high for what is worth more than a known selection; `known` is that already.
 
-    `jobs_lost`: what the workloads lose at least. What groups behind no transformer can draw depends on those behind
-    one, so that nothing is said of them where there are such.
+    What groups behind no transformer can draw depends on those behind one, so that nothing is said of them where there
+    are such.
     """
     jobs = problem.classes(problem.jobs)
     reduced = prices.reduced(jobs)
     losses = reduced.max(axis=1, keepdims=True) - reduced
-    result = Excess(jobs_lost, {})
-    for _ in range(ROUNDS):
-        gap = prices.bound - result.total - known_worth
+    shared = [p for p in found[:-1] or found if p.number not in known.parts and len(p.alone.watts) <= MANY]
+    for _ in range(ROUNDS if shared else 0):
+        gap = prices.bound - known.total - known_worth
         if gap < 1:
             break
-        is_usable = losses <= gap + jobs_lost
-        lost = {}
-        for part in found[:-1] or found:
-            if len(part.alone.watts) > MANY and part.jobs_w.any():
-                continue
+        is_usable = losses <= gap + known.jobs
+        lost = dict(known.parts)
+        for part in shared:
             least = np.where(is_usable, part.jobs_w, part.jobs_w.max(axis=1, keepdims=True)).min(axis=1)
             most = np.where(is_usable, part.jobs_w, 0).max(axis=1)
             lost[part.number] = _lost(part, int(least.sum()), int(most.sum()), budget)
-        result = Excess(jobs_lost, lost)
-        if prices.bound - result.total - known_worth > SHRINKS * gap:
+        known = Excess(known.jobs, lost)
+        if prices.bound - known.total - known_worth > SHRINKS * gap:
             break
-    return result
+    return known
 
 
 def _lost(part: Part, least_w: int, most_w: int, budget: Budget) -> float:
@@ -125,9 +129,15 @@ def _lost(part: Part, least_w: int, most_w: int, budget: Budget) -> float:
     best = search(own, priced(own, Dual(price, (), (), 0.0)), None, budget)
     if best is None:
         return 0.0
+    return _below(part, own.worth_of(best), most_w)
+
+
+def _below(part: Part, worth: int, most_w: int) -> float:
+    """By how much a worth is below a part's share of the bound, where workloads take `most_w`."""
+    alone, price = part.alone, part.price
+    peak = alone.peak_w(price)
     share = float((alone.worth - price * alone.watts).max(axis=1).sum())
-    share += price * (peak - most_w) - alone.penalty(peak)
-    return max(share - own.worth_of(best), 0.0)
+    return max(share + price * (peak - most_w) - alone.penalty(peak) - worth, 0.0)
 
 
 def _steps(alone: Interval, price: float, peak_w: int, least_w: int, most_w: int) -> Iterable[Step]:

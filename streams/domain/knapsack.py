@@ -83,10 +83,10 @@ def _optimum(found: Choices, budget: Budget, *, above_floors: bool) -> Optimum |
             some = sorted(tight)
             problem, paid = whole.behind(some), prices.behind(some)
             groups = asic_part.parts(problem, paid)
-            known = asic_part.completed(problem, groups, placed, budget)
-            excess = Excess(lost, {})
+            known, behind = asic_part.completed(problem, groups, placed, budget)
+            excess = Excess(lost, behind)
             if known is not None:
-                excess = asic_part.excess(problem, paid, groups, lost, problem.worth_of(known), budget=budget)
+                excess = asic_part.excess(problem, paid, groups, excess, problem.worth_of(known), budget=budget)
             chosen = search(problem, paid, known, budget, excess)
             if chosen is None:
                 return None
