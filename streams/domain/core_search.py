@@ -36,6 +36,8 @@ from streams.domain.rounding import repaired
 # Of the gap to a repaired selection: the optimum is hardly ever that near to it, and what a search costs grows with the
 # gap. Where the first finds nothing, there is nothing so much better.
 SHARES = (0.7, 1.0)
+# With so few options in doubt, all of the gap is as fast.
+EASY = 24
 # So few states are cheaper to keep than to judge.
 FEW = 250
 # Two worths differ by a whole unit or not at all; float errors stay under a thousandth of one.
@@ -62,7 +64,8 @@ def search(
     if start is None:
         return None
     bound, worth = prices.bound - excess.total - MARGIN, problem.worth_of(start)
-    for share in SHARES if known is None else SHARES[-1:]:
+    is_hard = known is None and np.count_nonzero(losses <= bound - worth) > len(losses) + EASY
+    for share in SHARES if is_hard else SHARES[-1:]:
         hoped = max(int(bound - share * (bound - worth)), worth)
         if hoped > bound:
             break

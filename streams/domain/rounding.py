@@ -49,12 +49,13 @@ class _Selection:
         jobs = np.flatnonzero(problem.jobs)
         value = problem.worth[jobs] - prices.watts(problem.transformer[jobs]) * problem.watts[jobs]
         bids = np.where(problem.gpus[jobs] > 0, value / np.maximum(problem.gpus[jobs], 1), -np.inf).max(axis=1)
-        for c in jobs[np.argsort(-bids, kind="stable")].tolist():
-            options, lost = self._options[c], self._losses[c].tolist()
+        order = jobs[np.argsort(-bids, kind="stable")]
+        free = self.free
+        for c, lost in zip(order.tolist(), self._losses[order].tolist(), strict=True):
             fits = [
-                (lost[i], pool < 0 or self.free[pool], i)
-                for i, (_, _, gpus, pool, _) in enumerate(options)
-                if pool < 0 or gpus <= self.free[pool]
+                (lost[i], pool < 0 or free[pool], i)
+                for i, (_, _, gpus, pool, _) in enumerate(self._options[c])
+                if pool < 0 or gpus <= free[pool]
             ]
             self._take(c, min(fits)[2])
 
