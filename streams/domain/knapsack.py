@@ -51,11 +51,24 @@ def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
     That is where nothing keeps the limits, or where floors and limits are in each other's way.
     """
     budget = Budget(state_limit)
-    best = _optimum(found, budget, above_floors=False)
-    if best is None or not is_short(found, best.selection):
-        return best
-    best = _optimum(found, budget, above_floors=True)
-    return None if best is None or not keeps_limits(found, best.selection) else best
+    first = _wants_less(found)
+    for above_floors in (first, not first):
+        best = _optimum(found, budget, above_floors=above_floors)
+        if best is None:
+            return None
+        if keeps_limits(found, best.selection) if above_floors else not is_short(found, best.selection):
+            return best
+    return None
+
+
+def _wants_less(found: Choices) -> bool:
+    """Whether less than a floor is drawn even where nothing is scarce."""
+    most: dict[str, int] = {}
+    for place in found.places:
+        name = place.workload.workload_id
+        most[name] = max(most.get(name, 0), place.extra_w)
+    wanted_w = sum(max(options, key=lambda c: (c.worth, c.extra_w)).extra_w for options in found.modes.values())
+    return any(wanted_w + sum(most.values()) < floor.extra_w for floor in found.floors)
 
 
 def _optimum(found: Choices, budget: Budget, *, above_floors: bool) -> Optimum | None:
