@@ -134,8 +134,8 @@ bench-latency: setup ## From a grid signal's send to its decision in Postgres, b
 bench-decisions: setup ## Plans of a fleet: gap and time, against SCIP and HiGHS; DECISIONS=--large adds a ten times larger one
 	$(BIN)/python -m tests.bench.decisions $(DECISIONS)
 
-bench-dispatch: setup ## The optimum of one interval, against CP-SAT
-	$(BIN)/python -m tests.bench.dispatch
+bench-dispatch: setup ## The optimum of one interval, against CP-SAT; DISPATCH="--transformers 2" has some that bind
+	$(BIN)/python -m tests.bench.dispatch $(DISPATCH)
 
 bench-simulate: setup ## What 400,000 miners and 10,000 GPUs cost to simulate, encode and produce, and encoding beside fastavro
 	$(BIN)/python -m tests.bench.simulate $(SIMULATE)

@@ -27,17 +27,11 @@ from schemas.events import (
     WorkloadInput,
 )
 from streams.domain import command, identity, interval_optimum
-from streams.domain.choice import (
-    Choices,
-    Selection,
-    choices,
-    draws,
-    is_switched,
-    preemption_usd_h,
-)
+from streams.domain.choice import Choices, choices, is_switched, preemption_usd_h
 from streams.domain.outcome import Outcome
 from streams.domain.planning import planned
 from streams.domain.reason import gpu_reason, mining_reason
+from streams.domain.selection import Selection, draws
 from streams.domain.workload import ON_GPUS
 
 

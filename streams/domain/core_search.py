@@ -10,30 +10,36 @@ and transformers would have been paid, so selections better than a known one lie
    selections so far draw, hold and are worth; what they hold of a pool or behind a transformer need not be told apart
    once nothing that is still open holds any of it. A state is dropped where another one holds the same, draws no more
    and is worth as much, and where nothing that is still open makes it better than the best known.
-3. Where the core is used up, the best known is the optimum.
+3. Half of the rest are opened for themselves instead: each state is completed by the best that they can add to it.
 
-Where the states are few, several classes are opened before they are judged. Where they are many, step 2 goes first
-with the most promising ones only, for a better selection to be known.
+Where the states are few, several classes are opened before they are judged. Step 2 is tried with a part of the gap
+first: what it finds then is the optimum.
 
 Worth is whole money units: selections are compared exactly. Floats only say what is not looked at, with a margin far
 over their error.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from streams.domain.core import NO_EXCESS, Core, Excess
 from streams.domain.dual import Dual
-from streams.domain.interval import Interval, Ints
+from streams.domain.interval import Floats, Interval, Ints, Step
+from streams.domain.range_maximum import greatest
 from streams.domain.rounding import repaired
 
-# States of a first pass. A pass of no more than that drops none of them and needs no second one, as most do.
-WIDTH = 2_000
+# Of the gap to a repaired selection: the optimum is hardly ever that near to it, and what a search costs grows with the
+# gap. Where the first finds nothing, there is nothing so much better.
+SHARES = (0.7, 1.0)
+# With so few options in doubt, all of the gap is as fast.
+EASY = 24
 # So few states are cheaper to keep than to judge.
-FEW = 120
+FEW = 250
 # Two worths differ by a whole unit or not at all; float errors stay under a thousandth of one.
 MARGIN = 0.5
 
@@ -57,149 +63,190 @@ def search(
     start = repaired(problem, prices, losses) if known is None else list(known)
     if start is None:
         return None
-    bound = prices.bound - excess.total
-    width: int | None = WIDTH
-    while (gap := bound - problem.worth_of(start) - MARGIN) >= 0:
-        one = _Search(problem, prices, Core(problem, prices, losses, gap, excess), start, gap)
-        found = one.best(budget, width)
-        if found is None or one.is_exact:
+    bound, worth = prices.bound - excess.total - MARGIN, problem.worth_of(start)
+    is_hard = known is None and np.count_nonzero(losses <= bound - worth) > len(losses) + EASY
+    for share in SHARES if is_hard else SHARES[-1:]:
+        hoped = max(int(bound - share * (bound - worth)), worth)
+        if hoped > bound:
+            break
+        core = Core(problem, prices, losses, bound - hoped, excess)
+        found = _Search(problem, prices, core, hoped, bound - hoped).best(budget)
+        if found is not None or budget.states < 0:
             return found
-        start, width = found, None
     return start
 
 
-class _States(NamedTuple):
-    """States of a stage, a column each: rows as those of a core, and the state and the option that each was made of.
+class _Stage(NamedTuple):
+    """The states after a class is opened, as columns with rows as those of a core, and what they were made of.
 
-    `base`: while the groups behind one transformer are opened, the state before them. What is drawn since then is all
-    behind that transformer, so that of one base a state which draws less does so there too.
+    Each option of the class, by its rank in the core, was taken by each of the `before` states of the stage before;
+    `origin` are the positions among these that were kept.
     """
 
     rows: Ints
-    parent: Ints
-    option: Ints
-    base: Ints
+    position: int
+    before: int
+    origin: Ints
 
-    def only(self, which: Ints) -> "_States":
-        return _States(self.rows[:, which], self.parent[which], self.option[which], self.base[which])
+    def only(self, kept: Ints) -> "_Stage":
+        return self._replace(rows=self.rows[:, kept], origin=self.origin[kept])
 
 
 class _Search:
-    """Step 2: one pass over a core."""
+    """Steps 2 and 3: one pass over a core, for what is worth more than `known`."""
 
-    def __init__(self, problem: Interval, prices: Dual, core: Core, known: list[int], gap: float) -> None:
-        self._problem, self._prices, self._core, self._known = problem, prices, core, known
-        self._best = problem.worth_of(known)
+    def __init__(self, problem: Interval, prices: Dual, core: Core, known: int, gap: float) -> None:
+        self._problem, self._prices, self._core = problem, prices, core
+        self._best = known
         # What the best state could still be worth more than the best known.
         self._gap = gap
+        # The number and the origin of its last stage, and of the last one of the rest: a stage may be judged again.
         self._where: tuple[int, int] | None = None
-        self.is_exact = True
-        self._units = np.array([*problem.pools, *problem.rooms], np.int64)
+        self._rest = 0, 0
+        self._peak_w = problem.peak_w(prices.watt)
+        self._units = [*problem.pools, *problem.rooms]
         self._unit_prices = [*prices.gpu, *prices.transformer]
 
-    def best(self, budget: Budget, width: int | None) -> list[int] | None:
-        """Returns the optimum; None where the budget is used up. With a width, `is_exact` says whether it is proven."""
-        core, none = self._core, np.zeros(1, np.int64)
-        opened: list[int] = []
-        stages = [_States(core.root[:, None], none, none, none)]
-        block, is_judged = -1, False
-        for n, c in enumerate(core.classes):
-            if core.least[c] > self._gap:
-                continue
-            before = stages[-1]
-            if core.block[n] != block:
-                block = core.block[n]
-                before = before._replace(base=np.arange(len(before.base)))
-            states = self._opened(before, n)
-            budget.states -= len(states.base)
-            if budget.states < 0:
-                return None
-            opened.append(c)
-            is_judged = len(states.base) > FEW
-            if is_judged:
-                states = self._kept(states, len(opened), n + 1, width)
-            stages.append(states)
-        if not is_judged:
-            stages[-1] = self._kept(stages[-1], len(opened), len(core.classes), width)
-        return self._trace(opened, stages)
+    def best(self, budget: Budget) -> list[int] | None:
+        """Returns the optimum; None where nothing is worth more than what is known, or the budget is used up."""
+        core = self._core
+        free = sum(block == len(self._problem.rooms) for block in core.block)
+        half = len(core.classes) - free // 2
+        stages = [_Stage(core.root[:, None], 0, 0, np.zeros(1, np.int64))]
+        for n in range(half):
+            stage = self._opened(stages[-1], n, budget)
+            if stage is not None and stage.rows.shape[1] > FEW and n + 1 < half:
+                stage = self._judged(stage, len(stages), n + 1)
+            if stage is not None:
+                stages.append(stage)
+        stages[-1] = self._judged(stages[-1], len(stages) - 1, half)
+        rest = [_Stage(np.zeros((2, 1), np.int64), 0, 0, np.zeros(1, np.int64))]
+        for n in reversed(range(half, len(core.classes))):
+            stage = self._opened(rest[-1], n, budget)
+            if stage is not None:
+                lost = self._prices.watt * stage.rows[core.WATTS] - stage.rows[core.WORTH]
+                stage = stage.only(np.flatnonzero(lost - core.free_spare <= self._gap))
+                rest.append(stage.only(_undominated(stage.rows, [])))
+        if budget.states < 0:
+            return None
+        self._complete(stages, rest)
+        return self._trace(stages, rest)
 
-    def _opened(self, states: _States, n: int) -> _States:
-        core, count = self._core, len(states.base)
-        c = core.classes[n]
-        taken = np.flatnonzero(core.losses[c] <= self._gap)
-        taken = np.concatenate([core.default[c : c + 1], taken[taken != core.default[c]]])
-        rows = core.changes[:, n, taken][:, :, None] + states.rows[:, None, :]
-        return _States(
-            rows.reshape(len(rows), -1),
-            np.tile(np.arange(count), len(taken)),
-            np.repeat(taken, count),
-            np.tile(states.base, len(taken)),
-        )
+    def _opened(self, before: _Stage, n: int, budget: Budget) -> _Stage | None:
+        """The states with each option of a class that may still be taken; None where only its default is left."""
+        rows, options = before.rows, bisect_right(self._core.losses[n], self._gap)
+        if options < 2 or budget.states < 0:
+            return None
+        opened = self._core.changes[: len(rows), n, :options, None] + rows[:, None, :]
+        opened = opened.reshape(len(rows), -1)
+        budget.states -= opened.shape[1]
+        return _Stage(opened, n, rows.shape[1], np.arange(opened.shape[1]))
 
-    def _kept(self, states: _States, stage: int, depth: int, width: int | None) -> _States:
+    def _complete(self, stages: list[_Stage], rest: list[_Stage]) -> None:
+        """Finds the best of what the rest can add to each state (Horowitz and Sahni, JACM 21, 1974)."""
+        problem, core = self._problem, self._core
+        rows, more = stages[-1].rows, rest[-1].rows
+        if not rows.shape[1]:
+            return
+        start, paid, back = np.zeros(rows.shape[1], np.int64), 0, 0
+        for limit_w, penalty_per_w in (*problem.steps, Step(problem.cap_w, 0)):
+            # From one step to the next a watt costs the same, so that each part can be taken for itself.
+            end = np.searchsorted(more[core.WATTS], limit_w - rows[core.WATTS], side="right")
+            value = more[core.WORTH] - paid * more[core.WATTS]
+            found = rows[core.WORTH] - paid * rows[core.WATTS] + back + greatest(value, start, end)
+            at = int(found.argmax())
+            if found[at] > self._best:
+                last = int(start[at] + value[start[at] : end[at]].argmax())
+                self._best, self._where = int(found[at]), (len(stages) - 1, int(stages[-1].origin[at]))
+                self._rest = len(rest) - 1, int(rest[-1].origin[last])
+            start, paid, back = end, paid + penalty_per_w, back + penalty_per_w * limit_w
+
+    def _judged(self, stage: _Stage, number: int, depth: int) -> _Stage:
         """Drops the states that nothing makes better than the best known, and the dominated ones; learns the best."""
-        problem, prices, core = self._problem, self._prices, self._core
-        down, up = core.down[:, depth], core.up[:, depth]
-        watts, held = states.rows[core.WATTS], states.rows[core.HELD :]
-        load = np.minimum(np.maximum(watts - down[0], problem.peak_w(prices.watt)), watts + up[0])
-        bound = states.rows[core.WORTH] + prices.watt * (load - watts) - core.spare[depth]
-        for step in problem.steps:
-            bound -= float(step.penalty_per_w) * np.maximum(load - step.limit_w, 0)
-        fits = held <= (self._units + down[core.HELD :])[:, None]
-        is_kept = (load <= problem.cap_w) & fits.all(axis=0)
-        # What an option loses is counted at the price of what it holds: what is not opened is judged by that alone.
-        is_open = (down[core.HELD :] > 0) | (up[core.HELD :] > 0)
-        free = self._units[:, None] - held
-        pools = len(problem.pools)
-        for row in np.flatnonzero(is_open[pools:]) + pools:
-            bound += self._unit_prices[row] * np.minimum(free[row], up[core.HELD + row])
-        priced = bound
-        for row in np.flatnonzero(is_open[:pools]):
-            priced = priced + self._unit_prices[row] * np.minimum(free[row], up[core.HELD + row])
-        promise = priced
-        if pools > 1 and is_open[:pools].any():
-            units = free[:pools].sum(axis=0) + core.held[depth]
-            is_kept &= units >= 0
-            gain = core.gain[depth]
-            promise = np.minimum(priced, bound + gain[np.minimum(np.maximum(units, 0), len(gain) - 1)])
-        is_kept &= promise > self._best + MARGIN
-        index = np.flatnonzero(is_kept)
+        core, rows = self._core, stage.rows
+        priced, promise = self._bounds(rows, depth)
+        index = np.flatnonzero(promise > self._best + MARGIN)
         if not len(index):
             self._gap = -np.inf
-            return states.only(index)
-        if width is not None and len(index) > width:
-            index = np.sort(index[np.argsort(-promise[index], kind="stable")[:width]])
-            self.is_exact = False
+            return stage.only(index)
         self._gap = min(self._gap, float(priced[index].max()) - self._best - MARGIN)
-        kept = states.only(index)
-        kept.rows[core.HELD :][~is_open] = 0
-        block = core.block[depth - 1] if depth else -1
-        if 0 <= block < len(problem.rooms) and is_open[pools + block]:
-            kept = kept.only(_undominated(kept.rows, [kept.base]))
-        else:
-            kept = kept.only(_undominated(kept.rows, list(kept.rows[core.HELD :][is_open])))
-        self._learn(kept.rows, stage)
+        kept = stage.only(index)
+        held, watts = kept.rows[core.HELD :], kept.rows[core.WATTS]
+        kept = kept.only(_undominated(kept.rows, self._keys(held, watts, depth)))
+        self._learn(kept, number)
         return kept
 
-    def _learn(self, rows: Ints, stage: int) -> None:
-        problem, core = self._problem, self._core
+    def _keys(self, held: Ints, watts: Ints, depth: int) -> list[Ints]:
+        """What two states must have alike for one to be as good as the other in all that is held; clears the rest.
+
+        While the groups behind a transformer are opened, this is what is drawn elsewhere: of states that draw the same
+        there, one that draws less in all does so behind the transformer too.
+        """
+        block = self._core.block[depth - 1] if depth else -1
+        own = len(self._problem.pools) + block if block >= 0 else -1
+        keys = []
+        for row, is_open in enumerate(self._core.is_open[depth]):
+            if is_open:
+                keys.append(watts - held[row] if row == own else held[row])
+            else:
+                held[row] = 0
+        return keys
+
+    def _bounds(self, rows: Ints, depth: int) -> tuple[Floats, Floats]:
+        """What each state can come to be worth, twice: by the prices alone, and by all that is known.
+
+        What an option loses is counted at the price of what it holds: what is not opened is judged by that alone.
+        """
+        problem, core, price = self._problem, self._core, self._prices.watt
+        down, up = core.down[depth], core.up[depth]
         watts = rows[core.WATTS]
-        fits = (watts <= problem.cap_w) & (rows[core.HELD :] <= self._units[:, None]).all(axis=0)
-        worth = rows[core.WORTH]
+        load = np.minimum(np.maximum(watts - down[core.WATTS], self._peak_w), watts + up[core.WATTS])
+        bound = rows[core.WORTH] + price * (load - watts) - core.spare[depth]
+        for step in problem.steps:
+            bound -= float(step.penalty_per_w) * np.maximum(load - step.limit_w, 0)
+        fits = load <= problem.cap_w
+        left = [units - held for units, held in zip(self._units, rows[core.HELD :], strict=True)]
+        for row, free in enumerate(left, start=core.HELD):
+            fits &= free >= -down[row]
+        bound[~fits] = -np.inf
+        pools = len(problem.pools)
+        is_open = core.is_open[depth]
+        for row in range(pools, len(left)):
+            if is_open[row] and self._unit_prices[row] > 0:
+                bound += self._unit_prices[row] * np.minimum(left[row], up[core.HELD + row])
+        priced = bound
+        for row in range(pools):
+            if is_open[row] and self._unit_prices[row] > 0:
+                priced = priced + self._unit_prices[row] * np.minimum(left[row], up[core.HELD + row])
+        if pools < 2 or not any(is_open[:pools]):
+            return priced, priced
+        gain = core.gain[depth]
+        units = np.clip(sum(left[:pools]) + core.held[depth], 0, len(gain) - 1)
+        return priced, np.minimum(priced, bound + gain[units])
+
+    def _learn(self, stage: _Stage, number: int) -> None:
+        problem = self._problem
+        watts, worth, *held = stage.rows
+        fits = watts <= problem.cap_w
+        for units, taken in zip(self._units, held, strict=True):
+            fits &= taken <= units
         for step in problem.steps:
             worth = worth - np.maximum(watts - step.limit_w, 0) * step.penalty_per_w
         at = int(np.where(fits, worth, np.iinfo(np.int64).min).argmax())
         if fits[at] and worth[at] > self._best:
-            self._best, self._where = int(worth[at]), (stage, at)
+            self._best, self._where = int(worth[at]), (number, int(stage.origin[at]))
 
-    def _trace(self, opened: Sequence[int], stages: Sequence[_States]) -> list[int]:
+    def _trace(self, stages: Sequence[_Stage], rest: Sequence[_Stage]) -> list[int] | None:
         if self._where is None:
-            return self._known
-        chosen: list[int] = self._core.default.tolist()
-        stage, at = self._where
-        for number in range(stage, 0, -1):
-            chosen[opened[number - 1]] = int(stages[number].option[at])
-            at = int(stages[number].parent[at])
+            return None
+        core = self._core
+        chosen: list[int] = core.default.tolist()
+        for part, (number, last) in ((stages, self._where), (rest, self._rest)):
+            origin = last
+            for before, stage in reversed(list(pairwise(part[: number + 1]))):
+                rank, at = divmod(origin, stage.before)
+                chosen[core.classes[stage.position]] = int(core.order[stage.position, rank])
+                origin = int(before.origin[at])
         return chosen
 
 

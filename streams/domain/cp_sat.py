@@ -8,7 +8,8 @@ from importlib.metadata import version
 
 from ortools.sat.python import cp_model
 
-from streams.domain.choice import Choices, ModeChoice, PlaceChoice, Selection, worth
+from streams.domain.choice import Choices, ModeChoice, PlaceChoice
+from streams.domain.selection import Selection, worth
 
 # In CP-SAT's deterministic seconds, about as long as wall seconds. What is found by then is taken, with its proven gap.
 DETERMINISTIC_LIMIT = 0.5

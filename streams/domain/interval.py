@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.domain.choice import Choices, PlaceChoice
+from streams.domain.choice import Choices, Floor, PlaceChoice
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -85,6 +85,11 @@ class Interval:
         found: Ints = values[np.arange(len(values)), np.asarray(chosen, np.int64)]
         return found
 
+    def held(self) -> list[Ints]:
+        """Returns what each option holds of each pool, and then behind each transformer."""
+        pools = [np.where(self.pool == pool, self.gpus, 0) for pool in range(len(self.pools))]
+        return [*pools, *(np.where(self.transformer == t, self.watts, 0) for t in range(len(self.rooms)))]
+
     def load_w(self, chosen: Sequence[int] | Ints) -> int:
         """Load of an option of each class, W."""
         return int(self.of(chosen, self.watts).sum())
@@ -154,6 +159,18 @@ def interval(found: Choices, *, merged: bool) -> Interval:
         steps=() if called is None or called >= cap else (Step(called, found.penalty_per_w),),
         places=tuple(tuple(map(tuple, own.values())) for own in jobs.values()),
     )
+
+
+def mirrored(problem: Interval, floors: Sequence[Floor]) -> Interval:
+    """Returns the problem counted from the other end: the load is what is not drawn of the most that can be.
+
+    What is short of a floor is then over a limit, and the floors are steps. Cap, call and transformers are left out.
+    """
+    most_w = problem.watts.max(axis=1, keepdims=True)
+    cap_w = int(most_w.sum())
+    steps = sorted(Step(cap_w - floor.extra_w, floor.penalty_per_w) for floor in floors)
+    none = np.full_like(problem.transformer, -1)
+    return replace(problem, watts=most_w - problem.watts, transformer=none, rooms=(), cap_w=cap_w, steps=tuple(steps))
 
 
 def _feeders(found: Choices) -> dict[str, int]:

@@ -1,24 +1,24 @@
 """The exact optimum of one interval's choices, given what the plan made last has next, and the worth of its limits.
 
-`streams.domain.knapsack` finds it for cap, call and GPUs. Where its answer also keeps the transformers and is short of
-no floor, it is the optimum of the whole; else, and where the search would take too long, CP-SAT has all of it. Both
-count in integers and work by work done, never by time, so the same snapshot gives the same bytes.
+`streams.domain.knapsack` finds it; where it does not, or would take too long, CP-SAT has all of it. Both count in
+integers and work by work done, never by time, so the same snapshot gives the same bytes.
 """
 
 from schemas.events import AllocationSnapshot, BindingLimit, GivenUpRule
 from streams.domain import cp_sat, knapsack, reserve
-from streams.domain.choice import MONEY_PER_USD, Choices, Selection, excess_w, extra_w, worth
+from streams.domain.choice import MONEY_PER_USD, Choices
 from streams.domain.dual import Dual, dual
 from streams.domain.interval import interval
 from streams.domain.merit_order import merit_order
 from streams.domain.outcome import Outcome
 from streams.domain.plan.penalty import Rule
+from streams.domain.selection import Selection, excess_w, extra_w, worth
 
 
 def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
     """Returns the optimum of the choices of a snapshot. Deterministic."""
     best = knapsack.optimum(found)
-    if best is not None and _keeps_floors(found, best.selection):
+    if best is not None:
         selection, status, bound = best.selection, "OPTIMAL", float(best.worth)
         solver, prices = knapsack.NAME, best.prices
     else:
@@ -66,11 +66,6 @@ def binding_limits(snapshot: AllocationSnapshot, found: Choices, prices: Dual) -
         for rule, subject, unit, usd_h in rows
         if usd_h > 0
     ]
-
-
-def _keeps_floors(found: Choices, selection: Selection) -> bool:
-    load_w = extra_w(found, selection)
-    return all(load_w >= floor.extra_w for floor in found.floors)
 
 
 def _given_up(snapshot: AllocationSnapshot, found: Choices, selection: Selection) -> list[GivenUpRule]:

@@ -1,6 +1,7 @@
 """The rule that every operator knows: the worth per watt decides, best first. Solvers are measured by it."""
 
-from streams.domain.choice import Choices, ModeChoice, PlaceChoice, Selection
+from streams.domain.choice import Choices, ModeChoice, PlaceChoice
+from streams.domain.selection import Selection
 
 
 def merit_order(found: Choices) -> Selection:

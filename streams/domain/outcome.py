@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from schemas.events import BindingLimit, GivenUpRule, PlannedInterval, PowerMode
-from streams.domain.choice import Selection
+from streams.domain.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)

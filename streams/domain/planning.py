@@ -15,7 +15,6 @@ from schemas.events import (
     WorkloadInput,
 )
 from streams.domain import reserve
-from streams.domain.choice import Selection
 from streams.domain.outcome import Outcome
 from streams.domain.plan.problem import (
     AsicGroup,
@@ -29,6 +28,7 @@ from streams.domain.plan.problem import (
     Transformer,
 )
 from streams.domain.plan.solve import solve_plan
+from streams.domain.selection import Selection
 from streams.domain.workload import ON_GPUS
 
 

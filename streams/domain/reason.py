@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, WorkloadInput
 from streams.domain import economics
-from streams.domain.choice import Choices, Draws, ModeChoice, has_to_stay, is_switched, switching_usd
+from streams.domain.choice import Choices, ModeChoice, has_to_stay, is_switched, switching_usd
 from streams.domain.plan.penalty import Rule
+from streams.domain.selection import Draws
 
 
 def mining_reason(

@@ -38,11 +38,10 @@ class _Selection:
         self.chosen: list[int] = np.where(problem.jobs, 0, defaults(problem, losses)).tolist()
         parts = (problem.watts, problem.worth, problem.gpus, problem.pool, problem.transformer)
         self._options: list[list[list[int]]] = np.stack(parts, axis=2).tolist()
-        self.load_w = 0
+        watts, transformer = (problem.of(self.chosen, part) for part in (problem.watts, problem.transformer))
+        self.load_w = int(watts.sum())
+        self.behind = [int(watts[transformer == t].sum()) for t in range(len(problem.rooms))]
         self.free = list(problem.pools)
-        self.behind = [0] * len(problem.rooms)
-        for c, i in enumerate(self.chosen):
-            self._hold(c, i, 1)
 
     def place_jobs(self, prices: Dual) -> None:
         """Gives the GPUs to the workloads that bid most for each, and of equal places the one that it fills best."""
@@ -50,12 +49,13 @@ class _Selection:
         jobs = np.flatnonzero(problem.jobs)
         value = problem.worth[jobs] - prices.watts(problem.transformer[jobs]) * problem.watts[jobs]
         bids = np.where(problem.gpus[jobs] > 0, value / np.maximum(problem.gpus[jobs], 1), -np.inf).max(axis=1)
-        for c in jobs[np.argsort(-bids, kind="stable")].tolist():
-            options, lost = self._options[c], self._losses[c].tolist()
+        order = jobs[np.argsort(-bids, kind="stable")]
+        free = self.free
+        for c, lost in zip(order.tolist(), self._losses[order].tolist(), strict=True):
             fits = [
-                (lost[i], pool < 0 or self.free[pool], i)
-                for i, (_, _, gpus, pool, _) in enumerate(options)
-                if pool < 0 or gpus <= self.free[pool]
+                (lost[i], pool < 0 or free[pool], i)
+                for i, (_, _, gpus, pool, _) in enumerate(self._options[c])
+                if pool < 0 or gpus <= free[pool]
             ]
             self._take(c, min(fits)[2])
 
@@ -85,14 +85,8 @@ class _Selection:
         moves = np.flatnonzero((more > 0) & (wider <= problem.cap_w - self.load_w))
         order = np.argsort(self._losses.flat[moves], kind="stable")
         for c, i in zip(*(part.tolist() for part in np.divmod(moves[order], more.shape[1])), strict=True):
-            at = self.chosen[c]
-            old, new = self._options[c][at], self._options[c][i]
-            after = self.load_w + new[0] - old[0]
-            dearer = problem.penalty(after) - problem.penalty(self.load_w)
-            if after <= problem.cap_w and new[1] - old[1] > dearer:
+            if self._fits(c, i):
                 self._take(c, i)
-                if not self._keeps(c, i):
-                    self._take(c, at)
 
     def _take(self, c: int, i: int) -> None:
         self._hold(c, self.chosen[c], -1)
@@ -107,8 +101,15 @@ class _Selection:
         if transformer >= 0:
             self.behind[transformer] += sign * watts
 
-    def _keeps(self, c: int, i: int) -> bool:
-        """Whether what an option takes was there."""
-        _, _, _, pool, transformer = self._options[c][i]
-        over_w = 0 if transformer < 0 else self.behind[transformer] - self._problem.rooms[transformer]
-        return over_w <= 0 and (pool < 0 or self.free[pool] >= 0)
+    def _fits(self, c: int, i: int) -> bool:
+        """Whether there is room for an option instead of the chosen one, and it is worth more."""
+        problem = self._problem
+        watts, worth, gpus, pool, transformer = self._options[c][i]
+        old_watts, old_worth, old_gpus, old_pool, old_transformer = self._options[c][self.chosen[c]]
+        after_w = self.load_w + watts - old_watts
+        if after_w > problem.cap_w or worth - old_worth <= problem.penalty(after_w) - problem.penalty(self.load_w):
+            return False
+        if pool >= 0 and gpus - (old_gpus if pool == old_pool else 0) > self.free[pool]:
+            return False
+        own_w = old_watts if transformer == old_transformer else 0
+        return transformer < 0 or self.behind[transformer] + watts - own_w <= problem.rooms[transformer]

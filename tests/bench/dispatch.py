@@ -1,9 +1,10 @@
 """Time to the proven optimum of one interval, ours beside CP-SAT, on the same sites in the same run.
 
-`python -m tests.bench.dispatch [--sites N] [--groups G] [--jobs J] [--gpu-groups P] [--transformers T]`. The sites are
-those of the unit tests, four modes a group. Ours is timed from the choices to the selection (`knapsack.optimum`), as
-CP-SAT is, and once more as a whole decision from its snapshot (`allocation.solve`). Both use one thread, and its CPU
-time is what counts, not other work on the machine. Where both are proven optimal their worth must be equal.
+`python -m tests.bench.dispatch [--sites N] [--groups G] [--jobs J] [--gpu-groups P] [--transformers T] [--held-up]`.
+The sites are those of the unit tests, four modes a group. Ours is timed from the choices to the selection
+(`knapsack.optimum`), as CP-SAT is, and once more as a whole decision from its snapshot (`allocation.solve`). Both use
+one thread, and its CPU time is what counts, not other work on the machine. Where both are proven optimal their worth
+must be equal.
 """
 
 import argparse
@@ -19,9 +20,10 @@ from typing import Any, TypeVar
 
 from streams.domain import cp_sat, knapsack
 from streams.domain.allocation import solve
-from streams.domain.choice import choices, worth
+from streams.domain.choice import choices
 from streams.domain.merit_order import merit_order
-from tests.unit.streams.allocation_case import site
+from streams.domain.selection import worth
+from tests.unit.streams.allocation_case import held_up, site
 
 T = TypeVar("T")
 
@@ -34,6 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=60, help="workloads (default %(default)s)")
     parser.add_argument("--gpu-groups", type=int, default=1, help="(default %(default)s)")
     parser.add_argument("--transformers", type=int, default=0, help="that can bind (default %(default)s)")
+    parser.add_argument("--held-up", action="store_true", help="dear power; ramp, block and awards hold the load up")
     parser.add_argument("--output", type=Path, default=Path("bench-results") / "dispatch.json")
     return parser.parse_args()
 
@@ -46,7 +49,9 @@ def main() -> int:
     # A collection of what the sites before left would count as the solver's time.
     gc.disable()
     for seed in range(args.sites):
-        case = site(random.Random(seed), args.groups, args.jobs, args.gpu_groups, args.transformers)
+        draw = random.Random(seed)
+        case = site(draw, args.groups, args.jobs, args.gpu_groups, args.transformers)
+        case = held_up(draw, case) if args.held_up else case
         found = choices(case)
         start = merit_order(found)
         gc.collect()
@@ -66,6 +71,7 @@ def main() -> int:
         "jobs": args.jobs,
         "gpu_groups": args.gpu_groups,
         "transformers": args.transformers,
+        "held_up": args.held_up,
         "machine": platform.platform(),
         "cpu_ms": percentiles,
         "cp_sat_over_ours": {

@@ -280,6 +280,25 @@ def site(
     )
 
 
+def held_up(draw: random.Random, case: e.AllocationSnapshot) -> e.AllocationSnapshot:
+    """A site at a price at which little would run but for its ramp, a block that can't all be sold, and two awards."""
+    return replace(
+        case,
+        power_cost_usd_mwh=draw.uniform(80, 300),
+        signal_id=None,
+        limit_mw=None,
+        payment_usd_mwh=0.0,
+        load_before_mw=case.cap_mw * draw.uniform(0.3, 1.0),
+        ramp_mw_min=case.cap_mw * draw.uniform(0.02, 0.15),
+        block_mw=case.cap_mw * 0.7,
+        sell_back_limit_mw=case.cap_mw * draw.uniform(0.3, 0.7),
+        capacity_awards=[
+            award(name, capacity_mw=case.cap_mw * draw.uniform(0.05, 0.2), price_usd_mw_h=usd, penalty_usd_mwh=20.0)
+            for name, usd in (("ECRS", 8.0), ("RRS", 30.0))
+        ],
+    )
+
+
 def _most_mw(parts: list[e.GroupInput | e.WorkloadInput], transformer: str) -> float:
     """What the groups behind a transformer draw at most, without cooling."""
     behind = [part for part in parts if isinstance(part, e.GroupInput) and part.transformer_id == transformer]

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import events as e
-from streams.domain import choice
 from streams.domain.allocation import modes_of, solve
+from streams.domain.choice import MONEY_PER_USD, choices
 from streams.domain.merit_order import merit_order
+from streams.domain.selection import extra_w, worth
 from tests.unit.streams.allocation_case import (
     asic,
     best_by_trying_everything,
@@ -73,8 +74,8 @@ def test_best_use_per_megawatt_is_not_always_the_best_use_of_the_cap() -> None:
     small = asic("small", ((e.PowerMode.NORMAL, 0.6, 0.6 * 110),))
     large = asic("large", ((e.PowerMode.NORMAL, 1.0, 100.0),))
     case = snapshot(small, large, cap_mw=1.0)
-    found = choice.choices(case)
-    assert choice.worth(found, merit_order(found)) == 36_000_000
+    found = choices(case)
+    assert worth(found, merit_order(found)) == 36_000_000
     assert solve(case).objective_usd_h == 50.0
 
 
@@ -161,11 +162,11 @@ def test_solving_a_snapshot_again_gives_the_same_decision(case: e.AllocationSnap
 @settings(max_examples=50)
 @given(snapshots())
 def test_decision_is_feasible_and_never_worse_than_merit_order(case: e.AllocationSnapshot) -> None:
-    found = choice.choices(case)
+    found = choices(case)
     rule = merit_order(found)
-    assert choice.extra_w(found, rule) <= found.cap_extra_w
+    assert extra_w(found, rule) <= found.cap_extra_w
     assert objective(case, rule.modes, rule.places) is not None
-    assert solve(case).objective_usd_h >= choice.worth(found, rule) / choice.MONEY_PER_USD + found.constant_usd_h
+    assert solve(case).objective_usd_h >= worth(found, rule) / MONEY_PER_USD + found.constant_usd_h
 
 
 @settings(max_examples=50)

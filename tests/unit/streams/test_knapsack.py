@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from schemas import events as e
 from streams.domain import core_search, cp_sat, knapsack
 from streams.domain.allocation import modes_of, solve
-from streams.domain.choice import MONEY_PER_USD, Choices, choices, extra_w, overloaded, worth
+from streams.domain.choice import MONEY_PER_USD, Choices, Floor, choices
 from streams.domain.dual import dual
 from streams.domain.interval import interval
 from streams.domain.merit_order import merit_order
-from tests.unit.streams.allocation_case import asic, gpu, job, running, site, snapshot, snapshots
+from streams.domain.selection import extra_w, overloaded, worth
+from tests.unit.streams.allocation_case import asic, gpu, held_up, job, running, site, snapshot, snapshots
 
 
 def assert_keeps_the_limits(found: Choices, best: knapsack.Optimum) -> None:
@@ -40,8 +41,32 @@ def assert_is_that_of_the_general_solver(found: Choices) -> None:
 @settings(max_examples=100, deadline=None)
 @given(snapshots())
 def test_optimum_is_that_of_the_general_solver(case: e.AllocationSnapshot) -> None:
-    # Floors are left to the general solver.
     assert_is_that_of_the_general_solver(choices(replace(case, capacity_awards=[])))
+
+
+@settings(max_examples=100, deadline=None)
+@given(snapshots())
+def test_optimum_with_floors_is_that_of_the_general_solver_or_left_to_it(case: e.AllocationSnapshot) -> None:
+    found = choices(case)
+    if knapsack.optimum(found) is not None:
+        assert_is_that_of_the_general_solver(found)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_optimum_above_floors_is_that_of_the_general_solver(seed: int) -> None:
+    draw = random.Random(seed)
+    found = choices(held_up(draw, site(draw, groups=8, jobs=10, gpu_groups=1 + seed % 2)))
+    assert_is_that_of_the_general_solver(found)
+
+
+def test_floor_and_transformer_in_each_others_way_are_left_to_the_general_solver() -> None:
+    # At 30 USD/MWh m1 loses 10 USD/h a MW and m2 20. A floor of 1 MW at 50 USD would turn m1 on, but t1 carries 0.5.
+    m1, m2 = (asic(name, ((e.PowerMode.NORMAL, 1.0, usd),)) for name, usd in (("m1", 20.0), ("m2", 10.0)))
+    found = choices(fed(*behind("t1", m1), m2, t1=0.5))
+    found = replace(found, floors=(Floor("minimum load", 1_000_000, 50),))
+    assert knapsack.optimum(found) is None
+    (selection, status, _) = cp_sat.best(found, merit_order(found))
+    assert (selection.modes, status) == ({"m1": "OFF", "m2": "NORMAL"}, "OPTIMAL")
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -59,6 +84,15 @@ def fed(*parts: e.GroupInput | e.WorkloadInput, **caps_mw: float) -> e.Allocatio
     """A facility at 30 USD/MWh with transformers of these caps."""
     limits = [e.TransformerLimit(transformer_id=name, cap_mw=mw) for name, mw in caps_mw.items()]
     return snapshot(*parts, transformers=limits, power_cost_usd_mwh=30.0)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_optimum_of_few_groups_beside_many_workloads_is_that_of_the_general_solver(seed: int) -> None:
+    # Whole modes of a few large groups leave much of the limits, which then are the workloads' to use.
+    draw = random.Random(seed)
+    case = site(draw, groups=1 + seed % 5, jobs=14, gpu_groups=1 + seed % 2, transformers=seed % 3)
+    gpus = [replace(g, unit_power_mw=draw.uniform(0.0006, 0.02)) if g.unit_power_mw else g for g in case.groups]
+    assert_is_that_of_the_general_solver(choices(replace(case, groups=gpus)))
 
 
 def tight(draw: random.Random, transformers: int = 2) -> e.AllocationSnapshot:
@@ -79,16 +113,29 @@ def tight(draw: random.Random, transformers: int = 2) -> e.AllocationSnapshot:
     return replace(fed(*parts, **caps_mw), cap_mw=sum(most_mw.values()) * draw.uniform(0.3, 0.8))
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(30))
 def test_optimum_behind_tight_transformers_is_that_of_the_general_solver(seed: int) -> None:
     assert_is_that_of_the_general_solver(choices(tight(random.Random(seed), 1 + seed % 3)))
+
+
+def soft(seed: int, transformers: int = 2) -> Choices:
+    """Such a site with a limit that is worth breaking at times: power over it costs about what it earns."""
+    draw = random.Random(seed)
+    found = choices(tight(draw, transformers))
+    limit_w = round(found.cap_extra_w * draw.uniform(0.5, 1.0))
+    return replace(found, limit_extra_w=limit_w, penalty_per_w=draw.randrange(5, 60))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_optimum_over_a_soft_limit_is_that_of_the_general_solver(seed: int) -> None:
+    assert_is_that_of_the_general_solver(soft(seed, seed % 3))
 
 
 def test_search_from_a_poor_selection_finds_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
     # Everything is in doubt then, and all states are judged.
     monkeypatch.setattr(core_search, "FEW", 0)
     for seed in range(60):
-        found = choices(tight(random.Random(seed)))
+        found = choices(tight(random.Random(seed))) if seed % 2 else soft(seed)
         problem = interval(found, merged=True)
         got = core_search.search(problem, dual(problem), [0] * len(problem.watts), core_search.Budget(10_000_000))
         best = knapsack.optimum(found)
