@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from projections.batch_size import BatchPolicy, BatchSize
 from projections.consumer_setting import consumer_settings
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
+_PIECE = 2_000
+"""Messages that are read at once."""
 _PAUSE_AFTER_S = 1.0
 _REQUEST_S = 10.0
 _SHOW_EVERY_S = 1.0
@@ -88,13 +90,26 @@ class ProjectionSession:
         if self._pipeline.is_full:
             self._wait()
         else:
-            messages = self._consumer.consume(self._size.current, _POLL_S)
+            messages = self._read()
             if self._failure is not None:
                 raise self._failure
             self._gathering.add(messages, time.monotonic())
             if self._gathering.is_due(time.monotonic()):
                 self._submit()
         self._show_lag_when_due()
+
+    def _read(self) -> list[Message]:
+        """Reads a batch, or what there is of it, in pieces.
+
+        The client makes the objects of a call under the interpreter's lock, for which the threads that prepare and
+        apply wait.
+        """
+        size = self._size.current
+        messages = piece = self._consumer.consume(min(_PIECE, size), _POLL_S)
+        while len(piece) == _PIECE and len(messages) < size:
+            piece = self._consumer.consume(min(_PIECE, size - len(messages)), 0)
+            messages += piece
+        return messages
 
     @property
     def has_work(self) -> bool:
