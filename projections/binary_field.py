@@ -57,14 +57,19 @@ class Field:
     """One column's fields.
 
     `length` is what the format says of each value, -1 for null (4 bytes, big endian); `cells` has each value from the
-    left in `size` bytes, what follows it being of no meaning; `used` is 1 for the bytes of `cells` that belong to a
-    value, None where all do. Without any bytes `cells` is None.
+    left in `size` bytes, what follows it being of no meaning. Without any bytes `cells` is None. `widths` are the bytes
+    of each value, (n,), or (1,) where all are as long.
     """
 
     size: int
     length: Items
     cells: Items | None
-    used: Items | None = None
+    widths: npt.NDArray[np.int64]
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all values are as long."""
+        return len(self.length) == 1
 
 
 def oid(sql_type: str) -> int:
@@ -91,7 +96,7 @@ def widest(column: pl.Series) -> int:
 def field(column: pl.Series, sql_type: str) -> Field:  # noqa: PLR0911 - a case a type
     """Returns the fields of a column. Raises UnsupportedColumnError."""
     if column.null_count() == len(column):
-        return Field(0, _lengths(-1), None)
+        return Field(0, _lengths(-1), None, np.zeros(1, np.int64))
     match sql_type:
         case "text":
             return _ragged(column.cast(pl.String))
@@ -127,15 +132,14 @@ def _fixed(values: npt.NDArray[Any], column: pl.Series) -> Field:
     size = values.dtype.itemsize
     cells = np.ascontiguousarray(values).view(f"V{size}")
     if not column.null_count():
-        return Field(size, _lengths(size), cells)
+        return Field(size, _lengths(size), cells, np.array([size]))
     is_set = column.is_not_null().to_numpy()
-    none_or_all = np.repeat(np.array([0, 1], np.uint8), size).view(f"V{size}")
-    return Field(size, _lengths(np.where(is_set, size, -1)), cells, none_or_all[is_set.astype(np.intp)])
+    return Field(size, _lengths(np.where(is_set, size, -1)), cells, is_set * size)
 
 
 def _ragged(column: pl.Series, prefix: str = "") -> Field:
     """The values of a text or binary column, each behind the prefix."""
-    n, nulls = len(column), column.null_count()
+    nulls = column.null_count()
     sizes = column.str.len_bytes() if column.dtype == pl.String else column.bin.size()
     width = _filled(sizes).astype(np.int64) + len(prefix)
     is_set = column.is_not_null().to_numpy() if nulls else None
@@ -144,16 +148,14 @@ def _ragged(column: pl.Series, prefix: str = "") -> Field:
     size = int(width.max())
     length = _lengths(width if is_set is None else np.where(is_set, width, -1))
     if not size:
-        return Field(0, length, None)
+        return Field(0, length, None, width)
     data = _joined(column, prefix)
     if int(width.min()) == size:
-        return Field(size, _lengths(size), np.frombuffer(data, f"V{size}"))
+        return Field(size, _lengths(size), np.frombuffer(data, f"V{size}"), width[:1])
     # Every value with what follows it, up to the size of the longest: copying items of one size is several times faster
     # than placing each byte.
     windows: Items = np.ndarray((len(data) + 1,), f"V{size}", data + bytes(size), 0, (1,))
-    small = np.min_scalar_type(size)
-    used = np.arange(size, dtype=small) < width.astype(small)[:, None]
-    return Field(size, length, windows[np.cumsum(width) - width], used.view(f"V{size}").reshape(n))
+    return Field(size, length, windows[np.cumsum(width) - width], width)
 
 
 def _joined(column: pl.Series, prefix: str) -> bytes:

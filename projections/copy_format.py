@@ -4,8 +4,8 @@ Format: PostgreSQL documentation, COPY, "Binary Format"; a field is its length (
 big endian (`projections.binary_field` has the bytes of each type). An array is its dimensions, its type and its fields
 (src/backend/utils/adt/arrayfuncs.c, array_recv).
 
-Rows are built as a matrix of bytes that is as wide as the widest row could be; what a row does not use is cut out in
-one pass. That is several times faster than placing each field of a ragged row.
+Values go to their places column by column, as items of one size: copying those is several times faster than placing
+bytes.
 """
 
 import struct
@@ -18,6 +18,7 @@ import polars as pl
 from projections.binary_field import Field, Items, field, oid, widest
 
 Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 TRAILER = b"\xff\xff"
@@ -62,28 +63,65 @@ def _matrix_bytes(columns: Sequence[pl.Series]) -> int:
 
 def _packed(prefix: bytes, fields: Sequence[Field], n: int) -> bytes:
     """Returns the bytes of n rows: the prefix, then of each field its length and its value."""
-    template = bytearray(prefix)
-    places: list[int] = []
+    if not n:
+        return b""
+    ends = np.cumsum(np.full(n, len(prefix) + sum(_LENGTH_BYTES + made.widths for made in fields)))
+    out, at = np.empty(int(ends[-1]), np.uint8), np.concatenate([[0], ends[:-1]])
+    # What is as long in all rows is collected, and copied as one item a row.
+    template, places = bytearray(prefix), list[tuple[int, Items]]()
     for made in fields:
-        # What is alike in all rows is written once.
-        template += made.length[:1].tobytes() + bytes(made.size)
-        places.append(len(template) - made.size)
-    matrix = np.empty((n, len(template)), np.uint8)
-    matrix[:] = np.frombuffer(template, np.uint8)
-    used: Bytes | None = None
-    for made, at in zip(fields, places, strict=True):
-        if len(made.length) > 1:
-            _put(matrix, at - _LENGTH_BYTES, made.length)
-        if made.cells is not None:
-            _put(matrix, at, made.cells)
-        if made.used is not None:
-            if used is None:
-                used = np.ones(matrix.shape, np.uint8)
-            _put(used, at, made.used)
-    return (matrix if used is None else matrix[used.view(np.bool_)]).tobytes()
+        places.append((len(template), made.length))
+        template += bytes(_LENGTH_BYTES)
+        if made.cells is None:
+            continue
+        if made.is_even:
+            places.append((len(template), made.cells))
+            template += bytes(made.size)
+        else:
+            at = _put_block(out, at, template, places)
+            at = _put_ragged(out, at, ends, made.cells, made.widths)
+            template, places = bytearray(), []
+    _put_block(out, at, template, places)
+    return out.tobytes()
 
 
-def _put(matrix: Bytes, at: int, items: Items) -> None:
-    """Writes items into the columns from `at` on. As one item a row that is ten times faster than byte by byte."""
-    column: Items = np.ndarray((len(matrix),), items.dtype, matrix, at, (matrix.shape[1],))
-    column[:] = items
+def _put_block(out: Bytes, at: Ints, template: bytearray, places: Sequence[tuple[int, Items]]) -> Ints:
+    """Writes a block of each row; returns where the rows go on."""
+    width = len(template)
+    if not width:
+        return at
+    block = np.empty((len(at), width), np.uint8)
+    block[:] = np.frombuffer(template, np.uint8)
+    for column, items in places:
+        np.ndarray((len(at),), items.dtype, block, column, (width,))[:] = items
+    _spans(out, width)[at] = block.view(f"V{width}").reshape(-1)
+    return at + width
+
+
+def _put_ragged(out: Bytes, at: Ints, ends: Ints, cells: Items, widths: Ints) -> Ints:
+    """Writes values of different widths; returns where the rows go on.
+
+    A value is copied with what follows it in its cell, which the next field overwrites; where that would leave the row,
+    without, all values of one width at a time.
+    """
+    size = cells.itemsize
+    is_inside = at + size <= ends
+    if is_inside.all():
+        _spans(out, size)[at] = cells
+        return at + widths
+    if is_inside.any():
+        _spans(out, size)[at[is_inside]] = cells[is_inside]
+    outside = np.flatnonzero(~is_inside)
+    # Sorted by width, so that each is looked for once.
+    outside = outside[np.argsort(widths[outside], kind="stable")]
+    found, firsts = np.unique(widths[outside], return_index=True)
+    for width, rows in zip(found.tolist(), np.split(outside, firsts[1:]), strict=True):
+        if width:
+            some = np.ascontiguousarray(cells[rows])
+            _spans(out, width)[at[rows]] = np.ndarray((len(rows),), f"V{width}", some, 0, (size,))
+    return at + widths
+
+
+def _spans(data: Bytes, size: int) -> Items:
+    """Returns the `size` bytes from each position on, as one item each; a view."""
+    return np.ndarray((len(data) - size + 1,), f"V{size}", data, 0, (1,))
