@@ -15,6 +15,7 @@ number) or by the group's generation (KIP-447). A restart aborts at once what it
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,9 +71,9 @@ class _Pending:
 
     events: list[Any] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
-    windows: dict[str, int] = field(default_factory=dict)
-    late: dict[str, int] = field(default_factory=dict)
-    copies: dict[str, int] = field(default_factory=dict)
+    windows: Counter[str] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    copies: Counter[str] = field(default_factory=Counter)
     moved: set[Place] = field(default_factory=set)
 
 
@@ -201,9 +202,9 @@ class RollupSession:
             pending.events += handled.events
             pending.dead += handled.dead
             pending.moved.add(place)
-            pending.windows[name] = pending.windows.get(name, 0) + len(handled.events)
-            pending.late[name] = pending.late.get(name, 0) + handled.late
-            pending.copies[name] = pending.copies.get(name, 0) + handled.copies
+            pending.windows[name] += len(handled.events)
+            pending.late[name] += handled.late
+            pending.copies[name] += handled.copies
             metric.EVENTS_IN.labels(WORKER, name).inc(len(batch))
             if partition.stream_time_ms is not None:
                 metric.EVENT_TIME.labels(WORKER, name).set(partition.stream_time_ms / 1000)
@@ -256,12 +257,12 @@ class RollupSession:
 
     def _count(self, pending: _Pending) -> None:
         metric.EVENTS_OUT.labels(WORKER, self._output.name).inc(len(pending.events))
-        for name, windows in pending.windows.items():
-            metric.WINDOWS.labels(WORKER, name).inc(windows)
-        for name, late in pending.late.items():
-            metric.LATE_EVENTS.labels(WORKER, name).inc(late)
-        for name, copies in pending.copies.items():
-            metric.COPIED_EVENTS.labels(WORKER, name).inc(copies)
+        counted = {
+            metric.WINDOWS: pending.windows, metric.LATE_EVENTS: pending.late, metric.COPIED_EVENTS: pending.copies,
+        }  # fmt: skip
+        for counter, counts in counted.items():
+            for name, count in counts.items():
+                counter.labels(WORKER, name).inc(count)
         for letter in pending.dead:
             metric.DEAD_LETTERS.labels(WORKER, letter.topic, letter.stage).inc()
 

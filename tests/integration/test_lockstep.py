@@ -22,7 +22,7 @@ _MINUTE = timedelta(minutes=1)
 
 def test_devices_obey_each_plan_in_its_interval(tmp_path: Path) -> None:
     end = START + timedelta(hours=HOURS)
-    fleet = ("--miners", "40", "--gpus", "48", "--speed", "0", "--outages", "0", "--lockstep")
+    fleet = ("--miners", "40", "--gpus", "8", "--speed", "0", "--outages", "0", "--lockstep")
     file = price_file(tmp_path, START, PRICES)
     replay = ("--replay", str(file), "--replay-point", "HB_WEST", "--start", START.isoformat())
     with running_demo(tmp_path / "home", *fleet, *replay) as world:

@@ -17,7 +17,7 @@ URI = DATA / "ercot_rtm_spp_15min_2021-02_uri.csv"
 
 CHEAP_USD_MWH = 60
 DEAR_USD_MWH = 500
-FLEET = ("--miners", "40", "--gpus", "48", "--speed", "300")
+FLEET = ("--miners", "40", "--gpus", "8", "--speed", "300")
 DEADLINE_S = 300.0
 
 
