@@ -76,7 +76,7 @@ def packed(master: Master, relaxed: Relaxation) -> Packing:
         whole = _program(master, paid, np.arange(paid.size))
         chosen, bound = _best(whole, np.isin(whole.options, asked.options[chosen]), ALL_LIMIT)
         # Rounding takes half a unit off each job at most. A call's limit may be broken at a price: with it no bound.
-        if len(whole.most) == len(asked.most) == _rows_of_jobs(master):
+        if whole.most.size == _rows_of_jobs(master):
             bound_usd = (bound + master.jobs / 2) / UNITS_PER_USD
         options = whole.options[chosen]
     else:
