@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from schemas.byte_span import spans
+
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 _POSTGRES_EPOCH_DAY = 10_957
 _JSONB_VERSION = "\x01"
@@ -154,7 +156,7 @@ def _ragged(column: pl.Series, prefix: str = "") -> Field:
         return Field(size, _lengths(size), np.frombuffer(data, f"V{size}"), width[:1])
     # Every value with what follows it, up to the size of the longest: copying items of one size is several times faster
     # than placing each byte.
-    windows: Items = np.ndarray((len(data) + 1,), f"V{size}", data + bytes(size), 0, (1,))
+    windows = spans(np.frombuffer(data + bytes(size), np.uint8), size)
     return Field(size, length, windows[np.cumsum(width) - width], width)
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from projections.binary_field import Field, Items, field, oid, widest
+from schemas.byte_span import spans
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -94,7 +95,7 @@ def _put_block(out: Bytes, at: Ints, template: bytearray, places: Sequence[tuple
     block[:] = np.frombuffer(template, np.uint8)
     for column, items in places:
         np.ndarray((len(at),), items.dtype, block, column, (width,))[:] = items
-    _spans(out, width)[at] = block.view(f"V{width}").reshape(-1)
+    spans(out, width)[at] = block.view(f"V{width}").reshape(-1)
     return at + width
 
 
@@ -107,10 +108,10 @@ def _put_ragged(out: Bytes, at: Ints, ends: Ints, cells: Items, widths: Ints) ->
     size = cells.itemsize
     is_inside = at + size <= ends
     if is_inside.all():
-        _spans(out, size)[at] = cells
+        spans(out, size)[at] = cells
         return at + widths
     if is_inside.any():
-        _spans(out, size)[at[is_inside]] = cells[is_inside]
+        spans(out, size)[at[is_inside]] = cells[is_inside]
     outside = np.flatnonzero(~is_inside)
     # Sorted by width, so that each is looked for once.
     outside = outside[np.argsort(widths[outside], kind="stable")]
@@ -118,10 +119,5 @@ def _put_ragged(out: Bytes, at: Ints, ends: Ints, cells: Items, widths: Ints) ->
     for width, rows in zip(found.tolist(), np.split(outside, firsts[1:]), strict=True):
         if width:
             some = np.ascontiguousarray(cells[rows])
-            _spans(out, width)[at[rows]] = np.ndarray((len(rows),), f"V{width}", some, 0, (size,))
+            spans(out, width)[at[rows]] = np.ndarray((len(rows),), f"V{width}", some, 0, (size,))
     return at + widths
-
-
-def _spans(data: Bytes, size: int) -> Items:
-    """Returns the `size` bytes from each position on, as one item each; a view."""
-    return np.ndarray((len(data) - size + 1,), f"V{size}", data, 0, (1,))

@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.byte_span import spans
+
 Lengths = NDArray[np.int64] | int
 """Bytes of each row, shape (rows,); a number where all are as long."""
 
@@ -164,15 +166,10 @@ def _joined(n: int, pieces: list[EncodedRows]) -> EncodedRows:
         if isinstance(at, int):
             np.ndarray((n,), f"V{size}", out, at, (width,))[:] = piece.items
         else:
-            _spans(out, size)[starts + at] = piece.items
+            spans(out, size)[starts + at] = piece.items
         at = at + piece.lengths
     longest = at if isinstance(at, int) else int(at.max())
     return EncodedRows(np.ndarray((n,), f"V{max(longest, 1)}", out, 0, (width,)), at)
-
-
-def _spans(data: NDArray[np.uint8], size: int) -> NDArray[np.void]:
-    """Returns the `size` bytes from each position on, as one item each; a view."""
-    return np.ndarray((len(data) - size + 1,), f"V{size}", data, 0, (1,))
 
 
 def _evened(lengths: NDArray[np.int64]) -> Lengths:
@@ -255,7 +252,7 @@ def _text(sizes: pl.Series, joined: pl.Series) -> Iterator[EncodedRows]:
         raise _UnevenError(f"a text of {width} bytes is too long for a buffer of {n} rows as wide")
     yield _varints(lengths)
     data = np.frombuffer(joined[0].encode() + bytes(width), np.uint8)
-    items = _spans(data, width)[np.cumsum(lengths) - lengths]
+    items = spans(data, width)[np.cumsum(lengths) - lengths]
     even = _evened(lengths)
     if not isinstance(even, int):
         items.view(np.uint8).reshape(n, width)[:] *= np.arange(width) < lengths[:, None]
