@@ -195,7 +195,7 @@ class _Run:
                 case events.AllocationCommand():
                     simulation.obey(event)
                 case events.WorkloadRequest():
-                    simulation.scheduler.learn(event)
+                    simulation.hear(event)
                 case events.AllocationDecision() if lockstep is not None:
                     lockstep.hear(event)
 

@@ -15,7 +15,7 @@ from schemas.events import CommandKind, WorkloadAction
 from simulators.gpu.course import Course, course
 from simulators.gpu.fleet import GpuFleet
 from simulators.gpu.xid import APPLICATION
-from simulators.identity import event_id
+from simulators.identity import request_event_id
 from simulators.noise import Noise
 from simulators.timeline import SECOND_MS, to_datetime, to_ms
 
@@ -164,7 +164,7 @@ class Scheduler:
         yield self._end(job, at_ms, f"{reason}: goes on as {again} from {saved_ms // SECOND_MS} s")
         yield replace(
             submitted,
-            event_id=event_id("workloads.requests", f"{again}/{WorkloadAction.SUBMIT}", at_ms),
+            event_id=request_event_id(again, WorkloadAction.SUBMIT, at_ms),
             workload_id=again,
             observed_at=to_datetime(at_ms),
             duration_s=(job.duration_ms - saved_ms) // SECOND_MS,
@@ -181,7 +181,7 @@ class Scheduler:
     ) -> events.WorkloadRequest:
         submitted = self._submitted.get(job.workload_id)
         return events.WorkloadRequest(
-            event_id=event_id("workloads.requests", f"{job.workload_id}/{action}", at_ms),
+            event_id=request_event_id(job.workload_id, action, at_ms),
             workload_id=job.workload_id,
             action=action,
             observed_at=to_datetime(at_ms),

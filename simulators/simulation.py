@@ -13,7 +13,7 @@ import polars as pl
 
 from schemas import events
 from schemas.catalog import Topic, topic
-from schemas.events import CommandKind, PowerMode, ResourceKind
+from schemas.events import CommandKind, PowerMode, ResourceKind, WorkloadAction
 from simulators.ambient import Ambient
 from simulators.asic.fleet import AsicFleet
 from simulators.damage import Damage
@@ -24,6 +24,7 @@ from simulators.grid import Grid
 from simulators.identity import event_id
 from simulators.market import Market
 from simulators.network import Network
+from simulators.patience import Patience
 from simulators.replay import Replay
 from simulators.scheduler import Scheduler
 from simulators.signal import Signals
@@ -105,6 +106,7 @@ class Simulation:
         self._grid = Grid([facility.settlement_point for facility in operator.facilities], seed, replay)
         self._signals = Signals(operator.facilities, self._grid, seed)
         self._arrivals = Arrivals(operator, self._market, seed)
+        self._patience = Patience(seed)
         self._fallbacks: dict[str, tuple[int, PowerMode]] = {}
         self._unpowered: dict[str, PowerMode] = {}
         self._told_in_service = self.gpus.in_service(start_ms)
@@ -129,7 +131,7 @@ class Simulation:
         A set-point is not undone when its command expires (that is only the end of the time to carry it out), so the
         newest one holds whether or not it has expired since. One that came while a group had no power never arrived.
         """
-        commands = list(commands)
+        commands, requests = list(commands), list(requests)
         for command in commands:
             if command.kind is not CommandKind.SET_POWER_MODE or command.power_mode is None:
                 continue
@@ -140,17 +142,27 @@ class Simulation:
         self._supply()
         self.asics.settle(self.now_ms)
         self.scheduler.restore(commands, requests, self.now_ms)
+        self._patience.restore(commands, requests)
         self.gpus.settle(self.now_ms)
 
     def obey(self, command: events.AllocationCommand) -> bool:
         """Carries out a command from now on; returns whether it did (not one that is expired, repeated or unknown)."""
         if command.kind is not CommandKind.SET_POWER_MODE:
-            return self.scheduler.obey(command, self.now_ms)
+            is_obeyed = self.scheduler.obey(command, self.now_ms)
+            if is_obeyed:
+                self._patience.obey(command)
+            return is_obeyed
         if command.power_mode is None or to_ms(command.expires_at) <= self.now_ms:
             return False
         if command.resource_group_id in self._unpowered:
             return False
         return self._set_mode(command, command.power_mode, self.now_ms)
+
+    def hear(self, request: events.WorkloadRequest) -> None:
+        """Takes note of what is asked or reported of a workload, by others too: a workload may be theirs."""
+        self.scheduler.learn(request)
+        if request.action is WorkloadAction.CANCEL:
+            self._patience.learn(request)
 
     def advance(self) -> Slice:
         """Simulates the next SLICE_MS and returns what happened."""
@@ -164,6 +176,7 @@ class Simulation:
         for entry in entries:
             if isinstance(entry.event, events.WorkloadRequest):
                 self.scheduler.learn(entry.event)
+                self._patience.learn(entry.event)
         readings = (
             (ASIC_TOPIC, self._of_powered(self.asics.readings(start_ms))),
             (GPU_TOPIC, self._of_powered(self.gpus.readings(start_ms))),
@@ -233,6 +246,7 @@ class Simulation:
         yield from _entries("grid.signals", self._signals.signals(start_ms, end_ms, since_ms))
         yield from _entries("workloads.requests", self._arrivals.submissions(start_ms, end_ms))
         yield from _entries("workloads.requests", self.scheduler.reports(start_ms, end_ms))
+        yield from _entries("workloads.requests", self._patience.withdrawals(start_ms, end_ms))
 
     def _resource_changes(self, at_ms: int) -> Iterator[events.Resource]:
         # Before this slice's breakdowns, so a slice after the reports of the workloads that they end: a plan has then

@@ -6,7 +6,7 @@ Seren, gpu_cluster_summary_acme.csv: 1 in the median, 5.68 on average). Duration
 billed at least and the longest contract. Arrivals are Poisson with a rate that follows the day, the week, and bursts of
 some hours (gpu_jobs_alibaba_openb_2023.csv, last weeks: by the hour of the day up to 1.7 times the mean and down to
 0.4; the variance of an hour's count is nine times its mean). The rate is such that on average 110 % of the GPUs are
-asked for, so that they are full at times.
+asked for, so that they are full at times; what waits too long is withdrawn (simulators.patience).
 """
 
 import math
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas import events
 from schemas.events import ResourceKind, WorkloadAction
-from simulators.identity import event_id
+from simulators.identity import request_event_id
 from simulators.market import Market
 from simulators.noise import MeanReverting, Noise
 from simulators.site import Operator
@@ -130,7 +130,7 @@ class Arrivals:
         is_resident = customer.tier == "reserved" and not is_pinned and site < _RESIDENT_CHANCE
         full_price = gpus * duration_s / 3600 * float(customer.gpu_hour_price_usd)
         return events.WorkloadRequest(
-            event_id=event_id("workloads.requests", f"{workload_id}/{WorkloadAction.SUBMIT}", at_ms),
+            event_id=request_event_id(workload_id, WorkloadAction.SUBMIT, at_ms),
             workload_id=workload_id,
             action=WorkloadAction.SUBMIT,
             observed_at=to_datetime(at_ms),

@@ -7,6 +7,7 @@ import polars as pl
 
 from hcp.calibration.error import CalibrationError
 from hcp.calibration.figure import Floats
+from simulators.patience import SHORTEST_WAIT_S
 from simulators.workload import LONGEST_S, SHORTEST_S
 
 _HOURLY_PRICES = "ercot_hourly_dam_rtm_hubs_zones_*.csv"
@@ -90,6 +91,23 @@ class Recording:
         drawn = np.exp(np.interp(np.arange(0.05, 100, 0.1), percent, np.log(np.maximum(seconds, 1))))
         return np.asarray(np.clip(drawn, SHORTEST_S, LONGEST_S))
 
+    def gpu_waits(self) -> tuple[float, float] | None:
+        """Quartile and median of how long jobs of Alibaba's cluster waited until they were deleted unscheduled, s: of
+        those that outlasted `SHORTEST_WAIT_S`. Product-limit estimate, as most were scheduled before.
+        """
+        frame = self._frame("gpu_jobs_alibaba_openb_*.csv", "creation_s", "deletion_s", "scheduled_s", nullable=True)
+        if frame is None:
+            return None
+        left = pl.col("scheduled_s").is_null()
+        waited = frame.select(
+            pl.min_horizontal("scheduled_s", "deletion_s").sub(pl.col("creation_s")).alias("s"), left.alias("left")
+        )
+        waited = waited.filter(pl.col("s") > SHORTEST_WAIT_S).sort("s", ~pl.col("left"))
+        still = len(waited) - np.arange(len(waited))
+        gone = 1 - np.cumprod(1 - waited["left"].to_numpy() / still)
+        quartile, median = waited["s"].to_numpy()[np.searchsorted(gone, [0.25, 0.5])].tolist()
+        return float(quartile), float(median)
+
     def gpu_power_shares(self) -> Floats | None:
         """Power over idle of GPUs in use in Acme's cluster Kalos at evenly spaced ranks, percent of a board's range."""
         frame = self._frame("gpu_power_util_runtime_percentiles_*.csv", "percentile", "acme_kalos_gpu_power_w")
@@ -103,14 +121,15 @@ class Recording:
         frame = self._frame(pattern, name)
         return None if frame is None else _floats(frame)
 
-    def _frame(self, pattern: str, *names: str) -> pl.DataFrame | None:
+    def _frame(self, pattern: str, *names: str, nullable: bool = False) -> pl.DataFrame | None:
         files = sorted(self._folder.glob(pattern))
         if not files:
             return None
         try:
-            return pl.read_csv(files[-1], infer_schema_length=None).select(names).drop_nulls()
+            found = pl.read_csv(files[-1], infer_schema_length=None).select(names)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise CalibrationError(f"{files[-1]} can't be read with the columns {', '.join(names)}") from error
+        return found if nullable else found.drop_nulls()
 
 
 def _floats(frame: pl.DataFrame) -> Floats:

@@ -9,7 +9,7 @@ import polars as pl
 
 from hcp.calibration.figure import Figure, Floats, moments, prices, quantiles, returns
 from hcp.calibration.recording import Recording
-from schemas.events import NetworkStats, ResourceKind
+from schemas.events import NetworkStats, ResourceKind, WorkloadRequest
 from simulators.ambient import Ambient
 from simulators.bitcoin import BitcoinPrice
 from simulators.fleet import PERIOD_MS, SLICE_MS, Fleet
@@ -18,6 +18,7 @@ from simulators.gpu.fleet import GpuFleet
 from simulators.grid import CAD_USD, SettlementPoint
 from simulators.market import Market
 from simulators.network import EPOCH_BLOCKS, Network
+from simulators.patience import Patience
 from simulators.replay import AESO_POINT
 from simulators.scarcity import STEP_MS
 from simulators.site import GPU_IDLE_W, GPU_MAX_W, operator
@@ -127,13 +128,31 @@ def _workloads(recording: Recording, seed: int) -> list[Section]:
     submitted = list(arrivals.submissions(START_MS, START_MS + 7 * DAY_MS))
     sizes = np.array([request.gpus for request in submitted], float)
     durations = np.array([request.duration_s for request in submitted], float)
-    recorded = recording.gpu_sizes()
-    published = {} if recorded is None else {"50 %": recorded[0], "mean": recorded[1]}
-    figures = tuple(f for f in (*quantiles(0.1, 0), *moments(0.15, 0)) if f.name in {"50 %", "mean"})
     return [
-        Section("workloads, sizes", "GPUs", figures, sizes, None, published),
+        _published("workloads, sizes", "GPUs", ("50 %", "mean"), sizes, recording.gpu_sizes()),
         Section("workloads, durations", "s", quantiles(0.25, 15.0), durations, recording.gpu_durations()),
+        _published("workloads, waits", "s", ("25 %", "50 %"), _waits(submitted, seed), recording.gpu_waits()),
     ]
+
+
+def _published(
+    name: str, unit: str, figures: tuple[str, str], simulated: Floats, recorded: tuple[float, float] | None
+) -> Section:
+    """A series of which two figures are known."""
+    known = {} if recorded is None else dict(zip(figures, recorded, strict=True))
+    judged = tuple(figure for figure in (*quantiles(0.1, 0), *moments(0.15, 0)) if figure.name in figures)
+    return Section(name, unit, judged, simulated, None, known)
+
+
+def _waits(submitted: list[WorkloadRequest], seed: int) -> Floats:
+    """How long each workload without a deadline would wait, where none got GPUs, s."""
+    asked = {request.workload_id: request.observed_at for request in submitted if request.deadline is None}
+    patience = Patience(seed)
+    for request in submitted:
+        patience.learn(request)
+    withdrawn = patience.withdrawals(START_MS, START_MS + 30 * DAY_MS)
+    at = {w.workload_id: w.observed_at for w in withdrawn}
+    return np.array([(at[name] - since).total_seconds() for name, since in asked.items()])
 
 
 def _gpu_power(recording: Recording, seed: int) -> Section:

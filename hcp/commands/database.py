@@ -18,6 +18,8 @@ from projections import migration
 from projections.table import Database
 from projections.tables import tables_of
 
+psql = typer.Typer(add_completion=False)
+
 
 class Which(StrEnum):
     """The two databases, by the names that people use."""
@@ -79,12 +81,21 @@ def query(
     row_output.show(columns, rows, as_json=as_json, as_csv=as_csv)
 
 
-def psql(database: Which = typer.Argument(Which.POSTGRES, help="postgres or metrics.")) -> None:  # noqa: B008
+@psql.command("psql", context_settings={"ignore_unknown_options": True})
+def open_psql(
+    arguments: list[str] = typer.Argument(  # noqa: B008
+        None,
+        metavar="[postgres|metrics] [PSQL OPTION]...",
+        help="The database, postgres where it is not named, and what psql is to get: metrics -c 'SELECT 1'.",
+        show_default=False,
+    ),
+) -> None:
     """Open psql on a database."""
+    named = arguments[:1] if arguments and arguments[0] in set(Which) else []
     program = _program("psql")
-    dsn = _dsn(settings.load(), database)
+    dsn = _dsn(settings.load(), Which(named[0]) if named else Which.POSTGRES)
     sys.stdout.flush()
-    os.execv(program, [program, dsn])  # noqa: S606 - the terminal becomes psql's
+    os.execv(program, [program, dsn, *(arguments or [])[len(named) :]])  # noqa: S606 - the terminal becomes psql's
 
 
 def backup(directory: Path = typer.Argument(help="Where the dumps go; made where missing.")) -> None:  # noqa: B008

@@ -81,3 +81,13 @@ def test_a_file_without_the_columns_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "btc_blocks_x.csv").write_text("height\n1\n")
     with pytest.raises(CalibrationError, match=r"btc_blocks_x\.csv can't be read with the columns fees_btc"):
         Recording(tmp_path).block_fees()
+
+
+def test_waits_count_those_who_were_scheduled_as_having_waited_until_then(tmp_path: Path) -> None:
+    # Of eight that outlast five minutes two are deleted at 400 s; then three are scheduled, and of the three that still
+    # wait one is deleted: 1 - 6/8, and 1 - 6/8 * 2/3 = 1/2 at 900 s.
+    waits = [(400, None)] * 2 + [(5_000, 600)] * 3 + [(900, None)] + [(2_000, None)] * 2 + [(100, None), (9_000, 2)]
+    lines = [f"10,{10 + end},{'' if start is None else 10 + start}" for end, start in waits]
+    file = tmp_path / "gpu_jobs_alibaba_openb_x.csv"
+    file.write_text("\n".join(["creation_s,deletion_s,scheduled_s", *lines]))
+    assert Recording(tmp_path).gpu_waits() == (400, 900)
