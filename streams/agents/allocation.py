@@ -15,11 +15,11 @@ from typing import Any
 
 from schemas import metric
 from schemas.catalog import Topic, topic
-from schemas.events import AllocationDecision, AllocationSnapshot
+from schemas.events import AllocationDecision, AllocationSnapshot, WorkloadTransition
 from streams.agents.desk import Desk, Solving
 from streams.agents.event_log import EventLog
 from streams.agents.solver import SolverPool
-from streams.domain import command, dispatch
+from streams.domain import command, dispatch, workload
 from streams.domain.dispatch import Due
 from streams.domain.market_state import MissingInputs
 
@@ -59,6 +59,7 @@ async def _decide(desk: Desk, due: Due, event_log: EventLog, solvers: SolverPool
     name = due.facility_id
     # No workload may change its state between the snapshot and the steps that follow from it.
     async with desk.deciding:
+        await _take_back_lost_starts(desk, due, event_log)
         taken = desk.snapshot(due)
         if isinstance(taken, MissingInputs):
             log.warning("no decision for %s at %s: missing %s", name, due.interval_start, ", ".join(taken.names))
@@ -81,6 +82,21 @@ async def _decide(desk: Desk, due: Due, event_log: EventLog, solvers: SolverPool
         desk.progress[name] = dispatch.advanced(desk.progress.get(name), due)
     _show(decision)
     return True
+
+
+async def _take_back_lost_starts(desk: Desk, due: Due, event_log: EventLog) -> None:
+    """Queues again what was to start and did not, with a stop, as the site may run it all the same."""
+    events: list[tuple[Topic, Any]] = []
+    for before in desk.lost_starts(due):
+        log.warning("%s of %s: its start was not reported", before.workload_id, due.facility_id)
+        steps = workload.start_lost(before, due.as_of)
+        events.append((_COMMANDS, command.stop(before, steps[-1])))
+        events.extend((_TRANSITIONS, step) for step in steps)
+    if events:
+        await event_log.append(events)
+    for _, event in events:
+        if isinstance(event, WorkloadTransition):
+            desk.book.apply(event)
 
 
 async def _solved(desk: Desk, due: Due, taken: AllocationSnapshot, solvers: SolverPool) -> AllocationDecision | None:

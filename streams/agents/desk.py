@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from schemas import metric
-from schemas.events import AllocationDecision, AllocationSnapshot, FleetWindow
+from schemas.events import AllocationDecision, AllocationSnapshot, FleetWindow, WorkloadRequest, WorkloadTransition
 from streams.agents.held_offset import HeldOffsets, Place
 from streams.agents.recovery import Recovered
-from streams.domain import dispatch, snapshot
+from streams.domain import dispatch, snapshot, workload
 from streams.domain.dispatch import DispatchPolicy, Due, Progress
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.evaluation import EvaluationProgress
@@ -57,6 +57,7 @@ class Desk:
     deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     solving: dict[str, Solving] = field(default_factory=dict)
+    heard_until: dict[str, datetime] = field(default_factory=dict)
     told_missing: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -99,6 +100,19 @@ class Desk:
             self.release(needless)
             if not isinstance(event, FleetWindow):
                 self._cancel_overtaken()
+
+    def heard(self, request: WorkloadRequest, facility_id: str) -> None:
+        """Takes note that the requests and reports of a facility have been handled up to one."""
+        known = self.heard_until.get(facility_id, request.observed_at)
+        self.heard_until[facility_id] = max(known, request.observed_at)
+
+    def lost_starts(self, due: Due) -> list[WorkloadTransition]:
+        """The workloads that were to start and did not, as of a decision."""
+        heard_until = self.heard_until.get(due.facility_id)
+        if heard_until is None:
+            return []
+        interval = timedelta(seconds=due.interval_s)
+        return workload.lost_starts(self.book, due.facility_id, interval, min(heard_until, due.as_of))
 
     def release(self, event_ids: Iterable[str]) -> None:
         """Lets go of events that are no longer in use."""

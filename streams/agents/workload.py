@@ -52,7 +52,8 @@ async def handle(
         before = desk.book.newest.get(request.workload_id)
         if before is not None and before.to_state in workload.ON_GPUS:
             stops = (step for step in found if step.to_state is WorkloadState.CANCELLED)
-            events.extend((_COMMANDS, command.stop_cancelled(before, step)) for step in stops)
+            events.extend((_COMMANDS, command.stop(before, step)) for step in stops)
+        desk.heard(request, routed.facility_id)
         begun = event_log.begin(events, offsets)
         for step in found:
             desk.book.apply(step)

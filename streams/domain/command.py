@@ -24,8 +24,8 @@ from schemas.events import (
 from streams.domain import identity, workload
 from streams.domain.workload import ON_GPUS, WorkloadBook
 
-# A stop that follows from a customer's cancellation, not from a decision, holds this long.
-CANCEL_EXPIRY = timedelta(minutes=15)
+# A stop that follows from no decision, but from a cancellation or a lost start, holds this long.
+STOP_EXPIRY = timedelta(minutes=15)
 HOLD = timedelta(minutes=30)
 FALLBACK = PowerMode.OFF
 
@@ -85,22 +85,22 @@ def steps(
     return tuple(found)
 
 
-def stop_cancelled(before: WorkloadTransition, cancelled: WorkloadTransition) -> AllocationCommand:
-    """Returns the stop of a workload that was on GPUs when its customer cancelled it.
+def stop(before: WorkloadTransition, step: WorkloadTransition) -> AllocationCommand:
+    """Returns the stop of a workload that was on GPUs before a step that no decision made.
 
-    It names the decision that placed the workload where that is known, else the customer's step.
+    It names the decision that placed the workload where that is known, else the step.
     """
     group = before.resource_group_id or ""
     return AllocationCommand(
-        event_id=identity.command_event_id(cancelled.event_id, group, CommandKind.STOP_WORKLOAD, before.workload_id),
-        decision_id=before.decision_id or cancelled.event_id,
+        event_id=identity.command_event_id(step.event_id, group, CommandKind.STOP_WORKLOAD, before.workload_id),
+        decision_id=before.decision_id or step.event_id,
         facility_id=before.facility_id or "",
         resource_group_id=group,
         kind=CommandKind.STOP_WORKLOAD,
         workload_id=before.workload_id,
         gpus=before.gpus,
-        issued_at=cancelled.occurred_at,
-        expires_at=cancelled.occurred_at + CANCEL_EXPIRY,
+        issued_at=step.occurred_at,
+        expires_at=step.occurred_at + STOP_EXPIRY,
     )
 
 

@@ -7,7 +7,7 @@ QUEUED with the run time done so far. A step that is not in `LEGAL_STEPS` is ref
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from schemas.events import (
     AuditEvent,
@@ -35,6 +35,8 @@ LEGAL_STEPS: dict[WorkloadState | None, frozenset[WorkloadState]] = {
     S.FAILED: frozenset(),
     S.CANCELLED: frozenset(),
 }
+REPORT_GRACE = timedelta(minutes=15)
+"""How long after the end of a start command the report of it may take."""
 ON_GPUS = frozenset({S.SCHEDULED, S.RUNNING})
 TARGET: dict[WorkloadAction, WorkloadState] = {
     WorkloadAction.SUBMIT: S.REQUESTED,
@@ -181,8 +183,26 @@ def preempted(
     """Returns the two steps of a workload that a decision takes off its GPUs: its run time so far stays done."""
     out = _step(current, cause=decision_id, to_state=S.PREEMPTED, at=at, reason=reason)
     out = replace(out, resource_group_id=None, decision_id=decision_id)
-    back = _step(out, cause=decision_id, to_state=S.QUEUED, at=at, reason="queued again after preemption")
+    back = _step(out, cause=decision_id, to_state=S.QUEUED, at=at, reason="queued again")
     return out, replace(back, decision_id=decision_id)
+
+
+def lost_starts(
+    book: WorkloadBook, facility_id: str, valid: timedelta, heard_until: datetime
+) -> list[WorkloadTransition]:
+    """Returns the workloads of a facility that were to start and did not: the command came too late, or not at all.
+
+    `valid`: how long a start may be carried out; `heard_until`: all that was reported up to then is in the book.
+    """
+    overdue = heard_until - valid - REPORT_GRACE
+    known = book.at_facility(facility_id, heard_until)
+    return [w for w in known if w.to_state is S.SCHEDULED and w.occurred_at < overdue]
+
+
+def start_lost(current: WorkloadTransition, at: datetime) -> tuple[WorkloadTransition, ...]:
+    """Returns the two steps of a workload whose start was lost."""
+    cause = current.decision_id or current.event_id
+    return preempted(current, cause, at, "its start was not reported")
 
 
 def progress_s(current: WorkloadTransition, at: datetime) -> int:

@@ -135,6 +135,29 @@ def test_workload_goes_through_its_life_and_illegal_steps_are_audited(world: Wor
     assert commands.count(("START_WORKLOAD", "done")) == 2
 
 
+def test_a_workload_whose_start_is_never_reported_is_stopped_and_started_anew(world: World) -> None:
+    def steps() -> list[tuple[str, float]]:
+        found = [w for w in world.events("workloads.transitions") if w.workload_id == "wl-1"]
+        return [(w.to_state, (w.occurred_at - a.at(0)).total_seconds()) for w in found]
+
+    world.send(*NEEDED, a.submit("wl-1", 10))
+    world.start()
+    world.wait(steps, lambda seen: len(seen) == 2)
+    world.send(a.price(300))
+    world.wait(steps, lambda seen: len(seen) == 3)
+    # Time alone proves nothing: a report may be on its way. Later requests do, as reports keep their order.
+    world.send(a.price(1_500))
+    world.wait(lambda: world.events("allocations.decisions"), lambda seen: seen[-1].decided_at == a.at(1_500))
+    assert len(steps()) == 3
+    world.send(a.submit("wl-2", 1_600))
+    world.wait(lambda: [w.workload_id for w in world.events("workloads.transitions")], lambda seen: "wl-2" in seen)
+    world.send(a.price(1_800))
+    again = [("PREEMPTED", 1_800), ("QUEUED", 1_800), ("SCHEDULED", 1_800)]
+    world.wait(steps, lambda seen: seen[3:] == again)
+    commands = [c.kind for c in world.events("allocations.commands") if c.workload_id == "wl-1"]
+    assert commands == ["START_WORKLOAD", "STOP_WORKLOAD", "START_WORKLOAD"]
+
+
 def test_bad_message_is_dead_lettered_and_the_next_is_handled(world: World) -> None:
     world.send(*NEEDED)
     world.send_raw("market.ticks", b"junk", [("trace", b"7")])

@@ -169,7 +169,7 @@ def test_cancelled_workload_is_stopped_where_it_ran() -> None:
     request = a.report(e.WorkloadAction.CANCEL, seconds=200)
     found = workload.handle(request, book(running), workload.Directory.of([], {}))
     assert isinstance(found, tuple)
-    stop = command.stop_cancelled(running, found[-1])
+    stop = command.stop(running, found[-1])
     assert (stop.kind, stop.resource_group_id, stop.gpus, stop.issued_at) == (
         e.CommandKind.STOP_WORKLOAD,
         "tx1-gpu",

@@ -1,6 +1,7 @@
 """The life of a workload: every legal step, every illegal one refused with its reason."""
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
@@ -158,6 +159,31 @@ def test_preempted_workload_waits_again_with_its_progress() -> None:
         (S.PREEMPTED, S.QUEUED, 300, None),
     ]
     assert (out.decision_id, out.reason, back.version) == ("d2", "better use", out.version + 1)
+
+
+def test_a_start_is_lost_a_quarter_of_an_hour_after_its_command_ended_without_a_report() -> None:
+    scheduled, running = in_state(S.SCHEDULED), in_state(S.RUNNING)  # scheduled at 60 s
+    valid = timedelta(seconds=300)
+
+    def lost(book: WorkloadBook, seconds: int, facility_id: str = "Texas-1") -> list[WorkloadTransition]:
+        return workload.lost_starts(book, facility_id, valid, a.at(seconds))
+
+    assert lost(book_with(scheduled), 60 + 300 + 900) == []
+    assert lost(book_with(scheduled), 60 + 300 + 901) == [scheduled]
+    assert lost(book_with(scheduled), 60 + 300 + 901, "Texas-2") == []
+    assert lost(book_with(running), 10_000) == []
+
+
+def test_a_workload_whose_start_was_lost_is_queued_again_with_the_progress_it_had() -> None:
+    back = workload.preempted(in_state(S.RUNNING), "d2", a.at(400), "")[1]
+    (again,) = workload.scheduled(back, "tx1-gpu", "d3", a.at(500))
+    out, queued = workload.start_lost(again, a.at(2_000))
+    assert [(s.to_state, s.progress_s, s.resource_group_id) for s in (out, queued)] == [
+        (S.PREEMPTED, 300, None),
+        (S.QUEUED, 300, None),
+    ]
+    assert out.reason == "its start was not reported"
+    assert workload.start_lost(again, a.at(2_000)) == (out, queued)
 
 
 def test_progress_adds_up_over_preemptions() -> None:
