@@ -1,13 +1,14 @@
 """The cyclic garbage collector of a worker process: how often it looks for cycles.
 
-Python looks after every 700 objects that came and did not go. A batch of 100,000 messages is 100,000 such objects, none
-in a cycle, so reading it sets off over a hundred searches, the larger of which go through all that the process holds.
+Python looks after every 700 objects that came and did not go. The messages that a worker has in hand are some 100,000
+such objects, none in a cycle, so reading them sets off over a hundred searches, the larger of which go through all that
+the process holds, with the interpreter's lock.
 """
 
 import gc
 
-_YOUNG_OBJECTS = 200_000
-"""More than the messages of a batch; what cycles may hold meanwhile stays small beside the batches themselves."""
+_YOUNG_OBJECTS = 500_000
+"""More than the messages that the default memory lets a worker have in hand (`projections.batch_size`: 380,000)."""
 
 
 def relax() -> None:

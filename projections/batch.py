@@ -12,6 +12,9 @@ from schemas.dead_letter import STAGE_DECODE, STAGE_RULE, DeadLetter
 from schemas.registry import Registry
 from schemas.rule import REFERENCES, accepted, unknown_references, violations
 
+_SAMPLE = 16
+"""One value in so many is measured: the length of each would take a seventh of the time of decoding it."""
+
 FacilityLookup = Callable[[Collection[str]], Collection[str]]
 """Returns the registered facilities, looked up anew where one of those wanted is not known."""
 
@@ -20,7 +23,7 @@ FacilityLookup = Callable[[Collection[str]], Collection[str]]
 class Accepted:
     """A decoded batch: `frame` has the event's columns and `_row`; `dead` is what was refused, in the order it came.
 
-    `payload_bytes` is the size of all values together.
+    `payload_bytes` is about the size of all values together.
     """
 
     frame: pl.DataFrame
@@ -51,7 +54,9 @@ class TopicReader:
         checked = self.check(values)
         dead = [self._dead(messages[reject.row], stage, reject) for stage, reject in checked.refused]
         dead.sort(key=lambda letter: (letter.partition, letter.offset))
-        return Accepted(checked.frame, tuple(dead), sum(map(len, filter(None, values))))
+        sample = values[::_SAMPLE]
+        payload_bytes = sum(map(len, filter(None, sample))) * len(values) // max(1, len(sample))
+        return Accepted(checked.frame, tuple(dead), payload_bytes)
 
     def check(self, values: Sequence[bytes | None]) -> Checked:
         """Returns what of the values may be written. Raises RegistryUnavailableError and KafkaException."""

@@ -107,10 +107,10 @@ def field(column: pl.Series, sql_type: str) -> Field:  # noqa: PLR0911 - a case 
         case "jsonb":
             return _ragged(column.cast(pl.String), _JSONB_VERSION)
         case "timestamptz":
-            micros = _filled(column.cast(pl.Datetime("us", "UTC")).to_physical())
+            micros = _filled(column.cast(pl.Datetime("us", "UTC")).cast(pl.Int64))
             return _fixed((micros - _POSTGRES_EPOCH_US).astype(">i8"), column)
         case "date":
-            days = _filled(column.cast(pl.Date).to_physical())
+            days = _filled(column.cast(pl.Date).cast(pl.Int32))
             return _fixed((days - _POSTGRES_EPOCH_DAY).astype(">i4"), column)
         case "numeric":
             return _numeric(column)

@@ -36,12 +36,13 @@ def binary_copy(frame: pl.DataFrame, columns: Mapping[str, str]) -> bytes:
     return b"".join([HEADER, *binary_rows(frame, columns), TRAILER])
 
 
-def binary_rows(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[bytes]:
+def binary_rows(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[memoryview]:
     """Returns what stands between header and trailer, in pieces. Raises UnsupportedColumnError."""
-    if len(frame) > 1 and _matrix_bytes([frame[name] for name in columns]) > _MATRIX_BYTES:
+    chosen = [frame.get_column(name) for name in columns]
+    if len(frame) > 1 and _matrix_bytes(chosen) > _MATRIX_BYTES:
         half = len(frame) // 2
         return [*binary_rows(frame[:half], columns), *binary_rows(frame[half:], columns)]
-    fields = [field(frame[name], sql_type) for name, sql_type in columns.items()]
+    fields = [field(column, sql_type) for column, sql_type in zip(chosen, columns.values(), strict=True)]
     return [_packed(struct.pack(">h", len(fields)), fields, len(frame))]
 
 
@@ -51,7 +52,7 @@ def binary_array(column: pl.Series, sql_type: str) -> bytes:
     return head + b"".join(_array_parts(column, sql_type))
 
 
-def _array_parts(column: pl.Series, sql_type: str) -> list[bytes]:
+def _array_parts(column: pl.Series, sql_type: str) -> list[memoryview]:
     if len(column) > 1 and _matrix_bytes([column]) > _MATRIX_BYTES:
         half = len(column) // 2
         return [*_array_parts(column[:half], sql_type), *_array_parts(column[half:], sql_type)]
@@ -62,10 +63,10 @@ def _matrix_bytes(columns: Sequence[pl.Series]) -> int:
     return len(columns[0]) * sum(_LENGTH_BYTES + widest(column) for column in columns)
 
 
-def _packed(prefix: bytes, fields: Sequence[Field], n: int) -> bytes:
+def _packed(prefix: bytes, fields: Sequence[Field], n: int) -> memoryview:
     """Returns the bytes of n rows: the prefix, then of each field its length and its value."""
     if not n:
-        return b""
+        return memoryview(b"")
     ends = np.cumsum(np.full(n, len(prefix) + sum(_LENGTH_BYTES + made.widths for made in fields)))
     out, at = np.empty(int(ends[-1]), np.uint8), np.concatenate([[0], ends[:-1]])
     # What is as long in all rows is collected, and copied as one item a row.
@@ -83,7 +84,7 @@ def _packed(prefix: bytes, fields: Sequence[Field], n: int) -> bytes:
             at = _put_ragged(out, at, ends, made.cells, made.widths)
             template, places = bytearray(), []
     _put_block(out, at, template, places)
-    return out.tobytes()
+    return out.data
 
 
 def _put_block(out: Bytes, at: Ints, template: bytearray, places: Sequence[tuple[int, Items]]) -> Ints:

@@ -51,7 +51,7 @@ class Rows:
     table: Table
     topic: str
     frame: pl.DataFrame
-    encoded: tuple[bytes, ...] | None = None
+    encoded: tuple[bytes | memoryview, ...] | None = None
 
     @classmethod
     def merged(cls, parts: "Sequence[Rows]") -> "Rows":

@@ -57,14 +57,14 @@ def reduced(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
             return first(rows, table)
 
 
-def encoded(table: Table, rows: pl.DataFrame) -> tuple[bytes, ...] | None:
+def encoded(table: Table, rows: pl.DataFrame) -> tuple[memoryview, ...] | None:
     """Returns what `write` sends, where that can be made before: the rows of a table that is copied to."""
     return tuple(binary_rows(rows, table.columns)) if table.mode is Mode.APPEND else None
 
 
 def write(
     connection: Connection, table: Table, rows: pl.DataFrame, target: str | None = None,
-    made: Sequence[bytes] | None = None,
+    made: Sequence[bytes | memoryview] | None = None,
 ) -> int:  # fmt: skip
     """Writes the rows (the table's columns and `_row`) and returns how many the table took.
 

@@ -58,8 +58,9 @@ class ColumnarDecoder:
         self._topic = topic
         self._registry = registry
         self._codec = Codec(registry)
-        self._fields = [f for f in topic.schema["fields"] if columns is None or f["name"] in columns]
-        self._types = column_types(topic.schema)
+        self._schema = topic.schema
+        self._fields = [f for f in self._schema["fields"] if columns is None or f["name"] in columns]
+        self._types = column_types(self._schema)
         self._readers: dict[int, Reader] = {}
         self.fallbacks = 0
         """How often a batch was halved because something in it did not decode."""
@@ -111,7 +112,7 @@ class ColumnarDecoder:
         if schema_id not in self._readers:
             writer = self._registry.writer_schema(schema_id)
             names = [f["name"] for f in self._fields]
-            self._readers[schema_id] = reader(writer, self._topic.schema, names, header(schema_id))
+            self._readers[schema_id] = reader(writer, self._schema, names, header(schema_id))
         return self._readers[schema_id]
 
     def _decode(self, chosen: Reader, values: Sequence[bytes | None], rows: list[int], outcome: _Outcome) -> None:
@@ -144,7 +145,7 @@ class ColumnarDecoder:
         return good
 
     def _aligned(self, decoded: pl.DataFrame, rows: Sequence[int]) -> pl.DataFrame:
-        columns = [column(decoded, self._topic.schema, f, self._types[f["name"]], len(rows)) for f in self._fields]
+        columns = [column(decoded, self._schema, f, self._types[f["name"]], len(rows)) for f in self._fields]
         return pl.DataFrame([*columns, pl.Series(ROW, rows, dtype=pl.UInt32)])
 
 

@@ -87,10 +87,10 @@ class BlockReader:
     def read(self, values: Sequence[bytes]) -> pl.DataFrame | None:
         """See Reader."""
         n = len(values)
-        parts: list[bytes] = [b""] * (2 * n)
-        parts[0::2] = values
-        parts[1::2] = _markers(n)
-        block = b"".join([_FILL, *parts])[: -len(_FILL)]
+        parts: list[bytes] = [b""] * (2 * n + 1)
+        parts[0::2] = _fences(n)
+        parts[1::2] = values
+        block = b"".join(parts)
         file = b"".join([self._file_header, _long(n), _long(len(block)), block, _SYNC])
         try:
             frame = pl.read_avro(io.BytesIO(file), columns=self._columns).cast(self._narrow)  # type: ignore[arg-type]
@@ -107,14 +107,20 @@ class BlockReader:
         if (frame[_HEADER].to_numpy().view("u8") != self._header).any():
             return None
         wanted = pl.int_range(_MARKER_BASE, _MARKER_BASE + n, eager=True).cast(pl.Float64)
-        return frame.drop(_HEADER, _MARKER).rename(self._names) if (frame[_MARKER] == wanted).all() else None
+        if not (frame[_MARKER] == wanted).all():
+            return None
+        found = frame.drop(_HEADER, _MARKER)
+        return found.rename(self._names) if self._names else found
 
 
 def _is_datetime(column: pl.Series) -> bool:
     """Returns whether Python's datetime holds all values, as the codec demands; true for other types of column."""
     if not isinstance(column.dtype, pl.Datetime):
         return True
-    return bool(column.to_physical().is_between(_FIRST_MS, _LAST_MS).all())  # nulls are ignored
+    numbers = column.cast(pl.Int64)
+    first, last = numbers.min(), numbers.max()
+    # None where all are null.
+    return first is None or bool(first >= _FIRST_MS and last <= _LAST_MS)  # type: ignore[operator]
 
 
 class RecordReader:
@@ -182,14 +188,15 @@ def _plain(avro_type: Any) -> Any:
             return avro_type
 
 
-_marker_cache: list[bytes] = []
+_inner_fences: list[bytes] = []
 
 
-def _markers(n: int) -> list[bytes]:
-    if len(_marker_cache) < n:
+def _fences(n: int) -> list[bytes]:
+    """Returns what stands before each of n values and after the last."""
+    if len(_inner_fences) < n:
         pack = struct.Struct("<d").pack
-        _marker_cache.extend(pack(float(_MARKER_BASE + i)) + _FILL for i in range(len(_marker_cache), n))
-    return _marker_cache[:n]
+        _inner_fences.extend(pack(float(_MARKER_BASE + i)) + _FILL for i in range(len(_inner_fences), n))
+    return [_FILL, *_inner_fences[: n - 1], _inner_fences[n - 1][: -len(_FILL)]]
 
 
 def _long(value: int) -> bytes:

@@ -26,7 +26,7 @@ def test_a_batch_sets_off_no_search_and_cycles_are_still_found() -> None:
 
     gc.callbacks.append(note)
     try:
-        batch = [[number] for number in range(100_000)]
+        batch = [[number] for number in range(380_000)]
         assert searches == []
         batch += [[number] for number in range(150_000)]
         assert searches
