@@ -54,7 +54,13 @@ def whatif(
         list[str] | None, typer.Option("--set", help="PATH=VALUE, such as grid.lmp.HB_WEST=300; may be given again.")
     ] = None,
 ) -> None:
-    """Solve a decision again with some of its inputs changed, and show what differs; without --set, what can be set."""
+    """Solve a decision again with some of its inputs changed, and show what differs; without --set, what can be set.
+
+    The paths: grid.lmp.POINT, grid.power_cost_usd_mwh, grid.limit_mw and .payment_usd_mwh; market.BTC-USD and
+    .hashprice_usd_ths_day; facility.NAME.cap_mw, .pue_ratio, .energy_adder_usd_mwh, .transmission_usd_mwh and
+    .transformer.ID.cap_mw; capacity.PRODUCT.N.capacity_mw, .price_usd_mw_h and .penalty_usd_mwh;
+    workload.ID.revenue_usd_h.
+    """
     from streams.domain.allocation import solve  # noqa: PLC0415
     from streams.domain.whatif import assignment, changed, differences  # noqa: PLC0415
     from streams.domain.whatif import settings as settable  # noqa: PLC0415

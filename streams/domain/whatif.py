@@ -1,6 +1,7 @@
 """A snapshot with some of its facts changed, and in what two decisions differ: the answer to "what if".
 
-What can be set is named by a path, such as `grid.lmp.HB_WEST` or `facility.Texas-1.cap_mw`. A change goes through all
+What can be set is named by a path, such as `grid.lmp.HB_WEST`, `facility.Texas-1.cap_mw` or
+`facility.Texas-1.transformer.texas-1-t1.cap_mw`. A change goes through all
 that follows from it: a higher LMP raises the all-in cost of a MWh, a higher BTC price the revenue of every mode.
 """
 
@@ -98,6 +99,10 @@ def settings(snapshot: AllocationSnapshot) -> dict[str, Setting]:
             lambda usd: replace(_at_revenue(snapshot, usd / hashprice), hashprice_usd_ths_day=usd),
             0.0,
         )
+    for n, limit in enumerate(snapshot.transformers):
+        found[f"{facility}.transformer.{limit.transformer_id}.cap_mw"] = Setting(
+            limit.cap_mw, _with_transformer_cap(snapshot, n), 0.0
+        )
     for n, award in enumerate(snapshot.capacity_awards):
         found |= _award_settings(snapshot, n, award)
     for workload in snapshot.workloads:
@@ -185,6 +190,14 @@ def _at_revenue(snapshot: AllocationSnapshot, ratio: float) -> AllocationSnapsho
 
     groups = [replace(group, modes=[scaled(option) for option in group.modes]) for group in snapshot.groups]
     return replace(snapshot, groups=groups)
+
+
+def _with_transformer_cap(snapshot: AllocationSnapshot, n: int) -> Callable[[float], AllocationSnapshot]:
+    def changed_to(cap_mw: float) -> AllocationSnapshot:
+        limits = snapshot.transformers
+        return replace(snapshot, transformers=[*limits[:n], replace(limits[n], cap_mw=cap_mw), *limits[n + 1 :]])
+
+    return changed_to
 
 
 def _award_settings(snapshot: AllocationSnapshot, n: int, award: CapacityAward) -> dict[str, Setting]:

@@ -71,7 +71,8 @@ def test_whatif_shows_what_a_price_spike_would_have_changed(demo: DemoWorld, dec
 def test_whatif_without_changes_lists_what_can_be_set(demo: DemoWorld, decision: str) -> None:
     found = hcp(demo, "whatif", decision)
     assert found.returncode == 0, found.stderr
-    assert {"grid.lmp.HB_WEST", "facility.Texas-1.cap_mw", "market.BTC-USD"} <= set(found.stdout.split())
+    paths = {"grid.lmp.HB_WEST", "facility.Texas-1.transformer.texas-1-t1.cap_mw", "market.BTC-USD"}
+    assert paths <= set(found.stdout.split())
 
 
 def test_whatif_of_an_unknown_path_is_refused_in_one_line(demo: DemoWorld, decision: str) -> None:

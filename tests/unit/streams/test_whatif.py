@@ -1,11 +1,12 @@
 """Snapshots with changed facts, and in what decisions differ."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from schemas import events as e
-from streams.domain.allocation import solve
+from streams.domain.allocation import modes_of, solve
 from streams.domain.whatif import Difference, WhatIfError, assignment, changed, differences, settings
 from tests.unit.streams.allocation_case import asic, award, gpu, job, snapshot
 
@@ -67,6 +68,25 @@ def test_fact_is_set(path: str, field: str, value: float) -> None:
     assert getattr(after, field) == value
 
 
+def test_cap_of_one_transformer_is_set_and_decides_what_runs_behind_it() -> None:
+    # At 30 USD/MWh TURBO (1.5 MW) earns 55 USD/h and NORMAL (1 MW) 50: with 1.2 MW behind t1, its group is held back.
+    m1, m2 = (replace(asic(name), transformer_id=fed_by) for name, fed_by in (("m1", "t1"), ("m2", "t2")))
+    caps = [e.TransformerLimit(transformer_id=name, cap_mw=2.0) for name in ("t1", "t2")]
+    case = known(groups=[m1, m2], workloads=[], transformers=caps, power_cost_usd_mwh=30.0)
+    after = changed(case, {"facility.Texas-1.transformer.t1.cap_mw": 1.2})
+    assert [(limit.transformer_id, limit.cap_mw) for limit in after.transformers] == [("t1", 1.2), ("t2", 2.0)]
+    assert (modes_of(solve(case)), modes_of(solve(after))) == (
+        {"m1": "TURBO", "m2": "TURBO"},
+        {"m1": "NORMAL", "m2": "TURBO"},
+    )
+
+
+def test_transformer_that_is_not_there_is_refused_with_those_that_are() -> None:
+    case = snapshot(transformers=[e.TransformerLimit(transformer_id="t1", cap_mw=2.0)])
+    with pytest.raises(WhatIfError, match=r"no facility\.Texas-1\.transformer\.t9\.cap_mw; .*\.t1\.cap_mw"):
+        changed(case, {"facility.Texas-1.transformer.t9.cap_mw": 1.0})
+
+
 def test_revenue_of_one_workload_is_set() -> None:
     after = changed(snapshot(gpu(), job("a"), job("b")), {"workload.b.revenue_usd_h": 3.0})
     assert [workload.revenue_usd_h for workload in after.workloads] == [10.0, 3.0]
@@ -74,7 +94,12 @@ def test_revenue_of_one_workload_is_set() -> None:
 
 def test_every_setting_at_its_own_value_changes_nothing() -> None:
     case = known(
-        signal_id="dr-1", limit_mw=5.0, payment_usd_mwh=5.0, grid_value_usd_mwh=55.0, capacity_awards=[award()]
+        signal_id="dr-1",
+        limit_mw=5.0,
+        payment_usd_mwh=5.0,
+        grid_value_usd_mwh=55.0,
+        capacity_awards=[award()],
+        transformers=[e.TransformerLimit(transformer_id="t1", cap_mw=2.0)],
     )
     for path, setting in settings(case).items():
         assert changed(case, {path: setting.value}) == case, path
