@@ -14,13 +14,17 @@ _PLANNED_BY_MS = 2 * MINUTE_MS
 
 
 class Lockstep:
-    """Which facilities event time waits for; from the first whole interval after `start_ms` on."""
+    """Which facilities event time waits for; from the first whole interval after `start_ms` on.
 
-    def __init__(self, facilities: Collection[str], interval_s: int, start_ms: int) -> None:
+    `is_new`: nothing was planned before, so an interval that begins at `start_ms` is waited for too.
+    """
+
+    def __init__(self, facilities: Collection[str], interval_s: int, start_ms: int, *, is_new: bool = False) -> None:
         self._interval_ms = interval_s * SECOND_MS
+        before_ms = floor(start_ms - is_new, self._interval_ms)
         # The newest interval that a facility has a plan for, and the one whose commands have all been obeyed.
-        self._planned_ms = dict.fromkeys(facilities, floor(start_ms, self._interval_ms))
-        self._obeyed_ms = floor(start_ms, self._interval_ms)
+        self._planned_ms = dict.fromkeys(facilities, before_ms)
+        self._obeyed_ms = before_ms
         self._passed_over: set[str] = set()
 
     def hear(self, decision: AllocationDecision) -> None:

@@ -201,7 +201,9 @@ class _Run:
 
     def _lockstep(self, simulation: Simulation) -> Lockstep | None:
         seconds = self._config.lockstep_s
-        return None if seconds is None else Lockstep(simulation.facilities, seconds, simulation.now_ms)
+        if seconds is None:
+            return None
+        return Lockstep(simulation.facilities, seconds, simulation.now_ms, is_new=simulation.is_new)
 
     def _in_step(self, simulation: Simulation, lockstep: Lockstep, due_ms: int) -> bool:
         """Waits for the plans that hold up event time; returns whether to go on."""

@@ -86,7 +86,7 @@ class Simulation:
         self.now_ms = start_ms
         self.seed = seed
         self._start_ms = start_ms
-        self._is_new = is_new
+        self.is_new = is_new
         self._operator = operator
         ambients = {
             facility_id: Ambient(climate, seed, facility_id) for facility_id, climate in operator.climates.items()
@@ -169,7 +169,7 @@ class Simulation:
         start_ms, end_ms = self.now_ms, self.now_ms + SLICE_MS
         self._fall_back()
         self._supply()
-        is_opening = self._is_new and start_ms == self._start_ms
+        is_opening = self.is_new and start_ms == self._start_ms
         found = chain(self._opening(start_ms) if is_opening else (), self._events(start_ms, end_ms))
         timed = [(entry.at_ms, number, entry) for number, entry in enumerate(found)]
         entries = tuple(entry for _, _, entry in sorted(timed, key=itemgetter(0, 1)))
@@ -236,7 +236,7 @@ class Simulation:
         return resource.units * next(point.power_w for point in resource.modes if point.mode is mode)
 
     def _events(self, start_ms: int, end_ms: int) -> Iterator[Entry]:
-        since_ms = self._start_ms if self._is_new else 0
+        since_ms = self._start_ms if self.is_new else 0
         if start_ms > self._start_ms:
             yield from _entries("registry.facilities", self._facilities.changes(self._load_shares(), start_ms))
             yield from _entries("registry.resources", self._resource_changes(start_ms))

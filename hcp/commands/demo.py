@@ -28,7 +28,7 @@ def demo(  # noqa: PLR0917 - typer reads options from the parameters
     duration: str | None = typer.Option(None, "--for", help="End by itself after this long: 60s, 5m, 1h."),
     miners: int = typer.Option(2000, min=1, help="ASICs in the fleet."),
     gpus: int = typer.Option(200, min=8, help="GPUs in the fleet."),
-    speed: float = typer.Option(60.0, min=0, help="Event time over wall time."),
+    speed: float = typer.Option(60.0, min=0, help="Event time over wall time, as far as the agents keep up."),
     replay: Path | None = typer.Option(None, exists=True, help="CSV of recorded prices in place of simulated ones."),  # noqa: B008
     faults: str | None = typer.Option(None, help="Shares of faulty data, as of `hcp simulate --faults`."),
     outages: float = typer.Option(1.0, min=0, help="How often feeders and transformers trip, over published rates."),
@@ -72,11 +72,14 @@ def demo(  # noqa: PLR0917 - typer reads options from the parameters
 def simulator_arguments(  # noqa: PLR0917 - the options of the command
     miners: int, gpus: int, speed: float, outages: float, replay: Path | None, faults: str | None
 ) -> tuple[str, ...]:
-    """Returns the command line, after `hcp`, of the demo's simulator."""
+    """Returns the command line, after `hcp`, of the demo's simulator.
+
+    In lockstep: on a slow machine event time would run ahead of the decisions, whose commands then come too late.
+    """
     numbers = {"--miners": miners, "--gpus": gpus, "--speed": speed, "--outages": outages}
     given = {"--replay": replay and replay.absolute(), "--faults": faults}
     options = numbers | {name: value for name, value in given.items() if value is not None}
-    return ("simulate", *(part for name, value in options.items() for part in (name, str(value))))
+    return ("simulate", "--lockstep", *(part for name, value in options.items() for part in (name, str(value))))
 
 
 def _dsns(config: settings.Settings) -> tuple[str, str]:

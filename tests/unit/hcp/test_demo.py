@@ -14,7 +14,7 @@ def test_the_simulator_gets_the_options_of_the_demo(tmp_path: Path) -> None:
     verb, *arguments = simulator_arguments(40, 16, 30.0, 100.0, prices, "late=0.1")
     command = typer.main.get_command(app).get_command(None, verb)  # type: ignore[attr-defined]
     given = command.make_context(verb, arguments).params
-    names = ("miners", "gpus", "speed", "outages", "replay", "faults")
+    names = ("miners", "gpus", "speed", "outages", "replay", "faults", "lockstep")
     assert {name: given[name] for name in names} == {
         "miners": 40,
         "gpus": 16,
@@ -22,6 +22,7 @@ def test_the_simulator_gets_the_options_of_the_demo(tmp_path: Path) -> None:
         "outages": 100.0,
         "replay": prices,
         "faults": "late=0.1",
+        "lockstep": True,
     }
 
 

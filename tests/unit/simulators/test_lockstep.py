@@ -33,6 +33,13 @@ def test_the_interval_of_the_start_is_not_waited_for_and_the_next_one_is_two_min
     assert lockstep.waits_for(at(420)) == ["Canada-1", "Texas-1"]
 
 
+def test_the_first_interval_of_a_new_log_is_waited_for_where_it_is_whole() -> None:
+    whole = Lockstep(FACILITIES, INTERVAL_S, at(0), is_new=True)
+    assert (whole.waits_for(at(119)), whole.waits_for(at(120))) == ([], ["Canada-1", "Texas-1"])
+    begun = Lockstep(FACILITIES, INTERVAL_S, at(30), is_new=True)
+    assert (begun.waits_for(at(419)), begun.waits_for(at(420))) == ([], ["Canada-1", "Texas-1"])
+
+
 def test_event_time_goes_on_when_every_facility_has_its_plan() -> None:
     lockstep = Lockstep(FACILITIES, INTERVAL_S, at(0))
     lockstep.hear(decision("Texas-1", T + timedelta(seconds=300)))
