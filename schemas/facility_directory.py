@@ -27,6 +27,8 @@ class FacilityDirectory:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
+                # So long the broker holds back the report of the end, for which every worker waits as it starts.
+                "fetch.wait.max.ms": 10,
             }
         )
         self._codec = codec

@@ -91,9 +91,6 @@ class Registry:
 
         Raises IncompatibleSchemaError with the registry's reason.
         """
-        refusal = self.check(topic)
-        if refusal is not None:
-            raise refusal.error()
         with _translated(f"{topic.subject}: cannot be registered"):
             self._client.set_compatibility(topic.subject, topic.compatibility)
             self._ids[topic.name] = self._client.register_schema(topic.subject, _avro(topic), False)

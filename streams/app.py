@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import faust
+from faust.tables import TableManager
 from faust.types import TP
 
 from schemas import metric
@@ -75,9 +76,7 @@ def run(config: AgentsConfig) -> None:
     )
     metric.serve(config.metrics_host, config.metrics_port)
     agents = Agents(config, _give_up)
-    worker = faust.Worker(
-        agents.app, loglevel=logging.WARNING, override_logging=False, quiet=True, redirect_stdouts=False
-    )
+    worker = _Worker(agents.app, loglevel=logging.WARNING, override_logging=False, quiet=True, redirect_stdouts=False)
     worker.execute_from_commandline()
 
 
@@ -177,6 +176,21 @@ class Agents:
         return recovery.recover(self.config.kafka, self.context.codec, self.config.group_id, numbers)
 
 
+class _NoTables(TableManager):
+    """Faust's tables where there are none: it waits a second for late ones before it lets the consumer begin."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
+class _Worker(faust.Worker):
+    """Faust's worker without the second that it sleeps before it closes its loop."""
+
+    async def _sentinel_task(self) -> None:
+        await asyncio.sleep(0)
+
+
 class _App(faust.App):
     """Faust's app, whose worker owns what the group assigns to it from before it reads until after it stops."""
 
@@ -184,7 +198,8 @@ class _App(faust.App):
 
     async def on_start(self) -> None:
         await super().on_start()
-        await self.agents_owner.guard(self.agents_owner.solvers.warm())
+        # Beside the assignment and the recovery; a solve that comes first waits for the same processes.
+        self.add_future(self.agents_owner.guard(self.agents_owner.solvers.warm()))
 
     async def on_stop(self) -> None:
         await self.agents_owner.release()
@@ -209,6 +224,7 @@ def _app(agents: Agents) -> faust.App:
         broker=kafka_client.broker_urls(config.kafka),
         broker_credentials=kafka_client.credentials(config.kafka),
         store="memory://",
+        TableManager=_NoTables,
         datadir=tempfile.gettempdir(),
         web_enabled=False,
         autodiscover=False,

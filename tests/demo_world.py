@@ -86,6 +86,7 @@ class DemoWorld:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 10,
             }
         )
         places = [TopicPartition(name, p, 0) for p in range(entry.partitions)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from deploy.local import maven, wheel
+from deploy.local import java_cache, maven, wheel
 from deploy.local.error import StackError
 from deploy.local.part import Part
 from deploy.local.port import LOCALHOST
@@ -54,12 +54,14 @@ PROPERTIES = {
 
 def _fill(stage: Path, progress: Progress) -> None:
     maven.fetch(PART, maven.lock(LOCK), stage / "libs", progress)
+    java_cache.learn(KAFKA, stage, progress)
 
 
 def _java(site: Site, *, main: str) -> list[str]:
     return [
         str(wheel.java()),
         *JAVA,
+        *java_cache.options(site.part),
         f"-Djava.io.tmpdir={site.scratch}",
         f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}",
         "-cp",
@@ -120,7 +122,7 @@ def _ready(site: Site) -> None:
 KAFKA = Service(
     name="kafka",
     title="Apache Kafka 4.3.1",
-    part=Part(PART, LOCK.read_bytes, _fill),
+    part=Part(PART, lambda: LOCK.read_bytes() + java_cache.IDENTITY, _fill),
     ports=("kafka", "kafka_controller"),
     environment={"HCP_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:{kafka}"},
     prepare=_prepare,

@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-from deploy.local import maven, wheel
+from deploy.local import java_cache, maven, wheel
 from deploy.local.error import PrerequisiteMissingError
 from deploy.local.part import Part
 from deploy.local.port import LOCALHOST
@@ -43,6 +43,7 @@ LOG = """<?xml version="1.0" encoding="UTF-8"?>
 
 def _fill(stage: Path, progress: Progress) -> None:
     maven.fetch(PART, maven.lock(LOCK), stage / "libs", progress)
+    java_cache.learn(NEO4J, stage, progress)
 
 
 def _prepare(site: Site) -> None:
@@ -59,7 +60,8 @@ def _prepare(site: Site) -> None:
 
 def _argv(site: Site) -> list[str]:
     opens = [f"--add-opens={package}=ALL-UNNAMED" for package in OPENS]
-    options = [*JAVA, *opens, f"-Djava.io.tmpdir={site.scratch}", "-cp", f"{site.part / 'libs'}/*"]
+    options = [*JAVA, *java_cache.options(site.part), *opens, f"-Djava.io.tmpdir={site.scratch}"]
+    options += ["-cp", f"{site.part / 'libs'}/*"]
     server = ["org.neo4j.server.CommunityEntryPoint", f"--home-dir={site.home}", f"--config-dir={site.home / 'conf'}"]
     return [str(wheel.java()), *options, *server]
 
@@ -97,7 +99,7 @@ def _provision(site: Site) -> None:
 NEO4J = Service(
     name="neo4j",
     title="Neo4j 5.26.0",
-    part=Part(PART, LOCK.read_bytes, _fill),
+    part=Part(PART, lambda: LOCK.read_bytes() + java_cache.IDENTITY, _fill),
     is_extra=True,
     ports=("neo4j",),
     environment={

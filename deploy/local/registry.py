@@ -4,7 +4,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from deploy.local import maven, wheel
+from deploy.local import java_cache, maven, wheel
 from deploy.local.local_http import answer
 from deploy.local.part import Part, unavailable
 from deploy.local.port import LOCALHOST
@@ -27,6 +27,7 @@ def _fill(stage: Path, progress: Progress) -> None:
     except tarfile.TarError as error:
         raise unavailable(PART, f"{archive.filename}: {error}") from error
     packed.unlink()
+    java_cache.learn(REGISTRY, stage, progress)
 
 
 def _argv(site: Site) -> list[str]:
@@ -49,7 +50,8 @@ def _argv(site: Site) -> list[str]:
         "apicurio.datasource.jdbc.max-size": "8",
     }
     options = [f"-D{name}={value}" for name, value in settings.items()]
-    return [str(wheel.java()), *JAVA, *options, "-jar", str(site.part / "app" / "quarkus-run.jar")]
+    cached = java_cache.options(site.part)
+    return [str(wheel.java()), *JAVA, *cached, *options, "-jar", str(site.part / "app" / "quarkus-run.jar")]
 
 
 def _ready(site: Site) -> None:
@@ -69,7 +71,7 @@ def _provision(site: Site) -> None:
 REGISTRY = Service(
     name="registry",
     title="Apicurio Registry 3.3.3",
-    part=Part(PART, LOCK.read_bytes, _fill),
+    part=Part(PART, lambda: LOCK.read_bytes() + java_cache.IDENTITY, _fill),
     ports=("registry", "registry_management"),
     environment={"HCP_SCHEMA_REGISTRY_URL": f"http://127.0.0.1:{{registry}}{CCOMPAT}"},
     argv=_argv,

@@ -149,6 +149,8 @@ def messages(kafka: Mapping[str, Any], source: Topic, tail: int | None = None) -
         "enable.partition.eof": True,
         "isolation.level": "read_committed",
         "auto.offset.reset": "earliest",
+        # So long the broker holds back the report of the end, which comes behind the marker of each transaction.
+        "fetch.wait.max.ms": 10,
     }
     consumer = Consumer(settings)
     try:

@@ -16,7 +16,6 @@ from typing import Self
 
 from schemas import metric
 from schemas.events import AllocationDecision, AllocationSnapshot
-from streams.domain.allocation import solve
 
 
 class SolverPool:
@@ -53,13 +52,16 @@ class SolverPool:
 
 
 def _timed_solve(snapshot: AllocationSnapshot) -> tuple[AllocationDecision, float]:
+    from streams.domain.allocation import solve  # noqa: PLC0415 - see `_ready`
+
     started = perf_counter()
     decision = solve(snapshot)
     return decision, perf_counter() - started
 
 
 def _ready() -> None:
-    return None
+    # Half a second of solvers, which the worker itself need not import: it never solves.
+    import streams.domain.allocation  # noqa: F401, PLC0415
 
 
 def _initialise() -> None:
