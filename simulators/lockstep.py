@@ -1,7 +1,7 @@
 """Event time in step with the agents: it waits, an interval at a time, for what they decide.
 
 The plan of an interval is caused by the first price in it or by the first tick half a minute in
-(`streams.domain.dispatch`), and there is one a minute. So two minutes into an interval every facility has its plan,
+(`streams.domain.trigger`), and there is one a minute. So two minutes into an interval every facility has its plan,
 or event time waits for it: devices obey it in the interval that it is for, however fast the simulation could go.
 """
 

@@ -36,8 +36,8 @@ from streams.agents.intake import RawMessage
 from streams.agents.router import Router
 from streams.agents.shard import Shard
 from streams.agents.solver import SolverPool
-from streams.domain.dispatch import DispatchPolicy
 from streams.domain.price_risk import RiskPolicy
+from streams.domain.trigger import DispatchPolicy
 
 log = logging.getLogger(__name__)
 

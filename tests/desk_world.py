@@ -11,8 +11,8 @@ from streams.agents.event_log import EventLog
 from streams.agents.held_offset import Place
 from streams.agents.solver import SolverPool
 from streams.domain.allocation import solve
-from streams.domain.dispatch import DispatchPolicy
 from streams.domain.market_state import MarketState
+from streams.domain.trigger import DispatchPolicy
 from streams.domain.workload import WorkloadBook
 
 _PLACE = Place("any", 0)

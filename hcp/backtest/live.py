@@ -1,6 +1,6 @@
 """The decider that is the live one: what was published becomes events, and the agents' own functions decide.
 
-Events go into `MarketState`; `dispatch.next_due` says when a decision is due, `snapshot.take` gathers its inputs and
+Events go into `MarketState`; `trigger.next_due` says when a decision is due, `snapshot.take` gathers its inputs and
 the hours ahead, `allocation.solve` plans and decides.
 """
 
@@ -21,12 +21,12 @@ from schemas.events import (
     NetworkStats,
     Resource,
 )
-from streams.domain import dispatch, snapshot
+from streams.domain import snapshot, trigger
 from streams.domain.allocation import solve
-from streams.domain.dispatch import DispatchPolicy, Progress
 from streams.domain.economics.mining import hashrate_of_difficulty
 from streams.domain.forecast.history import Published
 from streams.domain.market_state import BTC, CHAIN, GPU_HOUR, InputEvent, MarketState, MissingInputs
+from streams.domain.trigger import DispatchPolicy, Progress
 from streams.domain.workload import WorkloadBook
 
 _SOURCE = "backtest"
@@ -52,11 +52,11 @@ class LivePath:
         facility_id = self._fleet.facility.facility_id
         self._add(_published(known, self._fleet.facility, self._seen_ms))
         self._seen_ms = known.now_ms
-        while due := dispatch.next_due(self._state, facility_id, self._progress, self._policy):
+        while due := trigger.next_due(self._state, facility_id, self._progress, self._policy):
             taken = snapshot.take(self._state, self._book, self._before, due, POLICY)
             if not isinstance(taken, MissingInputs):
                 self._before = solve(taken)
-            self._progress = dispatch.advanced(self._progress, due)
+            self._progress = trigger.advanced(self._progress, due)
             self._state.forget_before(due.as_of)
         if self._before is None:
             return tuple(int(mode) for mode in self._fleet.modes[state])

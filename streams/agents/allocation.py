@@ -19,9 +19,9 @@ from schemas.events import AllocationDecision, AllocationSnapshot, WorkloadTrans
 from streams.agents.desk import Desk, Solving
 from streams.agents.event_log import EventLog
 from streams.agents.solver import SolverPool
-from streams.domain import command, dispatch, workload
-from streams.domain.dispatch import Due
+from streams.domain import command, trigger, workload
 from streams.domain.market_state import MissingInputs
+from streams.domain.trigger import Due
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ async def decide_due(
         return made
     for facility_id in sorted(desk.market.facilities):
         while not should_stop():
-            due = dispatch.next_due(desk.market, facility_id, desk.progress.get(facility_id), desk.dispatch)
+            due = trigger.next_due(desk.market, facility_id, desk.progress.get(facility_id), desk.dispatch)
             if due is None:
                 _tell_missing(desk, facility_id)
                 break
@@ -63,14 +63,14 @@ async def _decide(desk: Desk, due: Due, event_log: EventLog, solvers: SolverPool
         taken = desk.snapshot(due)
         if isinstance(taken, MissingInputs):
             log.warning("no decision for %s at %s: missing %s", name, due.interval_start, ", ".join(taken.names))
-            desk.progress[name] = dispatch.advanced(desk.progress.get(name), due)
+            desk.progress[name] = trigger.advanced(desk.progress.get(name), due)
             return False
         decision = await _solved(desk, due, taken, solvers)
         if decision is None:
             return False  # due still, or behind what came
         steps, commands = command.steps(taken, decision, desk.book), command.commands(taken, decision)
         if not due.is_plan and not steps and not commands:
-            desk.progress[name] = dispatch.advanced(desk.progress.get(name), due)
+            desk.progress[name] = trigger.advanced(desk.progress.get(name), due)
             return False  # the interval's decision holds
         events: list[tuple[Topic, Any]] = [(_SNAPSHOTS, taken), (_DECISIONS, decision)]
         events.extend((_COMMANDS, entry) for entry in commands)
@@ -79,7 +79,7 @@ async def _decide(desk: Desk, due: Due, event_log: EventLog, solvers: SolverPool
         for step in steps:
             desk.book.apply(step)
         desk.newest[name] = decision
-        desk.progress[name] = dispatch.advanced(desk.progress.get(name), due)
+        desk.progress[name] = trigger.advanced(desk.progress.get(name), due)
     _show(decision)
     return True
 

@@ -17,8 +17,8 @@ from streams.agents.event_log import WORKER, EventLog
 from streams.agents.held_offset import Place
 from streams.agents.intake import Intake, RawMessage
 from streams.agents.solver import SolverPool
-from streams.domain.dispatch import DispatchPolicy
 from streams.domain.price_risk import RiskPolicy
+from streams.domain.trigger import DispatchPolicy
 
 _SPACING_EVENTS = 100
 

@@ -10,13 +10,13 @@ from schemas import metric
 from schemas.events import AllocationDecision, AllocationSnapshot, FleetWindow, WorkloadRequest, WorkloadTransition
 from streams.agents.held_offset import HeldOffsets, Place
 from streams.agents.recovery import Recovered
-from streams.domain import dispatch, snapshot, workload
-from streams.domain.dispatch import DispatchPolicy, Due, Progress
+from streams.domain import snapshot, trigger, workload
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.evaluation import EvaluationProgress
 from streams.domain.horizon import HorizonPolicy
 from streams.domain.market_state import BTC, MarketState, MissingInputs, customers_price
 from streams.domain.price_risk import RiskPolicy
+from streams.domain.trigger import DispatchPolicy, Due, Progress
 from streams.domain.workload import Directory, WorkloadBook
 
 # How much of the past is kept for a facility whose inputs are not complete yet.
@@ -136,7 +136,7 @@ class Desk:
 
     def _cancel_overtaken(self) -> None:
         for name, solving in self.solving.items():
-            due = dispatch.next_due(self.market, name, self.progress.get(name), self.dispatch)
+            due = trigger.next_due(self.market, name, self.progress.get(name), self.dispatch)
             if due == solving.due and self.snapshot(due) == solving.taken:
                 continue
             if not solving.is_overtaken:

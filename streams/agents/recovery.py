@@ -24,7 +24,7 @@ from schemas.events import AllocationDecision, Profitability, WorkloadTransition
 from streams.agents.assignment import INPUTS, ROUTED, facility_partition
 from streams.agents.error import LogUnavailableError
 from streams.agents.held_offset import Place
-from streams.domain import dispatch
+from streams.domain import trigger
 from streams.domain.evaluation import EvaluationProgress
 from streams.domain.market_state import MarketState
 from streams.domain.workload import WorkloadBook
@@ -47,7 +47,7 @@ class Recovered:
 
     market: MarketState
     book: WorkloadBook
-    progress: dict[str, dispatch.Progress]
+    progress: dict[str, trigger.Progress]
     newest_decision: dict[str, AllocationDecision]
     evaluated: dict[str, EvaluationProgress]
     barrier: dict[Place, int]
@@ -82,7 +82,7 @@ def recover(kafka: Mapping[str, Any], codec: Codec, group_id: str, numbers: Iter
                 if concerns(transition, number):
                     book.apply(transition)
             made = {name: taken for name, taken in decisions.items() if facility_partition(name) == number}
-            progress = {name: dispatch.recovered(taken) for name, taken in made.items()}
+            progress = {name: trigger.recovered(taken) for name, taken in made.items()}
             positions = _committed_of(kafka, group_id, number)
             found[number] = Recovered(
                 market=market,

@@ -26,8 +26,9 @@ from schemas.events import (
     ResourceKind,
     WorkloadInput,
 )
-from streams.domain import command, identity, interval_optimum
+from streams.domain import command, identity
 from streams.domain.choice import Choices, choices, is_switched, preemption_usd_h
+from streams.domain.dispatch.solve import dispatched
 from streams.domain.outcome import Outcome
 from streams.domain.planning import planned
 from streams.domain.reason import gpu_reason, mining_reason
@@ -38,7 +39,7 @@ from streams.domain.workload import ON_GPUS
 def solve(snapshot: AllocationSnapshot) -> AllocationDecision:
     """Returns the decision of a snapshot: a pure function, the same bit for bit each time. Always feasible."""
     found = choices(snapshot)
-    made = planned(snapshot) if snapshot.horizon else interval_optimum.dispatched(snapshot, found)
+    made = planned(snapshot) if snapshot.horizon else dispatched(snapshot, found)
     groups = [_group(snapshot, found, made, group) for group in snapshot.groups]
     mining_mw = sum((g.power_mw for g in groups if g.kind is ResourceKind.ASIC), 0.0)
     gpu_mw = sum((g.power_mw for g in groups if g.kind is ResourceKind.GPU), 0.0)

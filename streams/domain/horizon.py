@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from schemas.events import HorizonInterval
-from streams.domain.dispatch import Due
 from streams.domain.forecast.point import towards_auction
 from streams.domain.market_state import FacilityInputs, MarketState
 from streams.domain.power_cost import power_cost
+from streams.domain.trigger import Due
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from schemas.events import (
     WorkloadTransition,
 )
 from streams.domain import identity, workload
-from streams.domain.dispatch import Due
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.evaluation import hashprice_of
 from streams.domain.group_economics import running_modes
@@ -25,6 +24,7 @@ from streams.domain.horizon import HorizonPolicy, horizon
 from streams.domain.market_state import MarketState, MissingInputs
 from streams.domain.power_cost import power_cost
 from streams.domain.price_risk import PROBABILITY, RiskPolicy, with_scenarios
+from streams.domain.trigger import Due
 from streams.domain.workload import WorkloadBook
 
 # What stopping a workload costs, in hours of its price: the work since its last checkpoint and the restart. Assumes a

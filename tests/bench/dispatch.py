@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from streams.domain import cp_sat, knapsack
 from streams.domain.allocation import solve
 from streams.domain.choice import choices
-from streams.domain.merit_order import merit_order
+from streams.domain.dispatch import cp_sat, knapsack
+from streams.domain.dispatch.merit_order import merit_order
 from streams.domain.selection import worth
 from tests.unit.streams.allocation_case import held_up, site
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 from scipy.sparse import csc_matrix
 
-from streams.domain import cp_sat
+from streams.domain.dispatch import cp_sat
 from streams.domain.plan.master import Master
 from streams.domain.plan.penalty import Rule
 from streams.domain.plan.problem import Floats, Ints

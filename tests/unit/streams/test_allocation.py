@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas import events as e
 from streams.domain.allocation import modes_of, solve
 from streams.domain.choice import MONEY_PER_USD, choices
-from streams.domain.merit_order import merit_order
+from streams.domain.dispatch.merit_order import merit_order
 from streams.domain.selection import extra_w, worth
 from tests.unit.streams.allocation_case import (
     asic,

@@ -7,15 +7,15 @@ import pytest
 from schemas import events as e
 from streams.domain import command, workload
 from streams.domain.allocation import solve
-from streams.domain.dispatch import Due, Trigger, advanced, next_due, recovered
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.market_state import MarketState
 from streams.domain.price_risk import RiskPolicy
 from streams.domain.snapshot import take
+from streams.domain.trigger import Due, Trigger, advanced, next_due, recovered
 from streams.domain.workload import WorkloadBook
 from tests import streams_event as a
-from tests.unit.streams.test_dispatch import POLICY
 from tests.unit.streams.test_market_state import known
+from tests.unit.streams.test_trigger import POLICY
 from tests.unit.streams.test_workload import in_state
 
 ECONOMICS = EconomicsPolicy(pool_fee_ratio=0.0)

@@ -23,10 +23,10 @@ from simulators.simulation import Simulation
 from simulators.site import operator
 from simulators.timeline import DAY_MS, MINUTE_MS, to_datetime, to_ms
 from streams.domain.allocation import solve
-from streams.domain.dispatch import DispatchPolicy, next_due
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.market_state import MarketState
 from streams.domain.snapshot import take
+from streams.domain.trigger import DispatchPolicy, next_due
 from streams.domain.workload import Directory, WorkloadBook, handle, scheduled
 from tests import streams_event as a
 from tests.simulators_world import START_MS, an_operator, emitted, slices, workload_command

@@ -1,39 +1,30 @@
-"""The exact optimum of one interval's choices, without a solver library: a multiple-choice knapsack with GPU pools.
+"""The exact optimum of one interval's choices, without a solver library: a multiple-choice knapsack.
 
-The GPUs of a facility are taken as one pool first, a relaxation; the workloads chosen are then packed into the groups,
-and where that succeeds the optimum of the relaxation is the optimum. Else the groups are searched as they are; at once
-where not even the workloads of step 1 can be packed. In the same way only transformers that the dual puts a price on
-count at first, and those that the optimum without them overloads are added.
+Each ASIC group takes one of its modes, each workload one place or none (classes and options: Kellerer, Pferschy,
+Pisinger, "Knapsack Problems", 2004, chapter 11), within the load, the GPUs and the transformers. One search does it
+(`core_search`), on relaxations that are hardly ever wrong, each of which is checked:
 
-Floors are left out too; where the optimum is short of one, the load is counted from the other end, and floors are then
-the soft limits. Where that answer keeps the limits left out in turn, it is the optimum.
+1. The GPUs of all groups are one pool. The workloads chosen are then packed into the groups; where that succeeds, the
+   optimum of the relaxation is the optimum. Else the groups are searched as they are.
+2. Only transformers that the dual puts a price on count. Those that the optimum overloads are added.
+3. Floors of the load are left out. Where the optimum is short of one, the load is counted from the other end, and
+   floors are then the soft limits; the hard ones are left out in turn. Where that answer keeps them, it is the optimum.
 
-1. Workloads alone, watts at the dual's price: the best use of the GPUs.
-2. ASIC groups alone, with the power that these workloads leave: those behind each transformer, watts of the facility at
-   the dual's price, then the others. This is the first known selection (`streams.domain.asic_part`).
-3. What the parts lose to the dual's bound, each for itself: by so much less can anything beat the known selection.
-4. All together, workloads first; only what may beat the known selection is looked at, which is little by then.
-
-D. Pisinger, "A minimal algorithm for the multiple-choice knapsack problem", EJOR 83 (1995), has the search for one
-limit (`streams.domain.core_search`); pools, transformers and the soft limit are added. Work is limited in states, never
-in time.
+Work is limited in states, never in time, so the same choices give the same answer.
 """
 
+import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from streams.domain import asic_part
 from streams.domain.choice import Choices
-from streams.domain.core import Excess
-from streams.domain.core_search import Budget, search
-from streams.domain.dual import Dual, dual, priced
-from streams.domain.interval import Interval, interval, mirrored
+from streams.domain.dispatch.core_search import Budget, search
+from streams.domain.dispatch.dual import Dual, dual, priced
+from streams.domain.dispatch.problem import Problem, mirrored, problem_of
 from streams.domain.selection import Selection, is_short, keeps_limits, overloaded
 
-NAME = "hcp knapsack 3"
-# About 20 milliseconds. What needs more is left to a general solver.
-STATE_LIMIT = 100_000
+NAME = "hcp knapsack 4"
+# About 60 milliseconds. What needs more is left to a general solver.
+STATE_LIMIT = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +39,7 @@ class Optimum:
 def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
     """Returns the best selection; None where this way finds none, or takes more than `state_limit`.
 
-    That is where nothing keeps the limits, or where floors and limits are in each other's way.
+    None is found where nothing keeps the limits, and where floors and limits are in each other's way.
     """
     budget = Budget(state_limit)
     first = _wants_less(found)
@@ -74,35 +65,22 @@ def _wants_less(found: Choices) -> bool:
 def _optimum(found: Choices, budget: Budget, *, above_floors: bool) -> Optimum | None:
     """The optimum without floors, or with floors and without limits of the load."""
     tight: set[int] = set()
+    most = math.inf
     pool: Dual | None = None
     for merged in (True, False) if len(found.gpus) > 1 else (True,):
-        whole = interval(found, merged=merged)
+        whole = problem_of(found, merged=merged)
         if above_floors:
             whole = mirrored(whole, found.floors)
         # What a GPU is worth in one pool is about what it is worth in each group.
         prices = dual(whole) if pool is None else priced(whole, replace(pool, gpu=pool.gpu * len(whole.pools)))
         pool = prices
         tight.update(t for t, price in enumerate(prices.transformer) if price > 0)
-        jobs = _jobs_alone(whole, prices)
-        own = priced(jobs, Dual(0.0, prices.gpu, (), 0.0))
-        placed = search(jobs, own, None, budget)
-        if placed is None:
-            return None
-        # Where not even these find room in the groups, those chosen in the end hardly ever do.
-        if merged and _selection(found, whole, [0] * len(found.modes) + placed) is None:
-            continue
-        lost = own.bound - jobs.worth_of(placed)
         while True:
             some = sorted(tight)
-            problem, paid = whole.behind(some), prices.behind(some)
-            groups = asic_part.parts(problem, paid)
-            known, behind = asic_part.completed(problem, groups, placed, budget)
-            excess = Excess(lost, behind)
-            if known is not None:
-                excess = asic_part.excess(problem, paid, groups, excess, problem.worth_of(known), budget=budget)
-            chosen = search(problem, paid, known, budget, excess)
+            chosen = search(whole.behind(some), prices.behind(some), budget, most)
             if chosen is None:
                 return None
+            most = whole.worth_of(chosen)
             selection = _selection(found, whole, chosen)
             if selection is None:
                 break
@@ -115,14 +93,7 @@ def _optimum(found: Choices, budget: Budget, *, above_floors: bool) -> Optimum |
     return None
 
 
-def _jobs_alone(problem: Interval, prices: Dual) -> Interval:
-    """The workloads with their power paid for."""
-    jobs = problem.classes(problem.jobs)
-    worth = asic_part.paid(jobs, prices.watts(jobs.transformer))
-    return replace(asic_part.alone_within(jobs, 0), watts=np.zeros_like(jobs.watts), worth=worth, pools=jobs.pools)
-
-
-def _selection(found: Choices, problem: Interval, chosen: list[int]) -> Selection | None:
+def _selection(found: Choices, problem: Problem, chosen: list[int]) -> Selection | None:
     """Names what was chosen and packs the workloads, those with one place and the large first; None if it fails."""
     modes = {group: options[i].mode for (group, options), i in zip(found.modes.items(), chosen, strict=False)}
     open_places = [own[i] for own, i in zip(problem.places, chosen[len(modes) :], strict=True) if i > 0]

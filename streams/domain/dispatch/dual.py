@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams.domain.interval import Floats, Interval, Ints
+from streams.domain.dispatch.problem import Floats, Ints, Problem
 
 # Prices settle in two or three rounds; more of them would only make the bound a little tighter.
 ROUNDS = 4
@@ -45,7 +45,7 @@ class Dual:
         price: Floats = self.watt + np.array([*self.transformer, 0.0])[transformer]  # -1, none, is the last
         return price
 
-    def reduced(self, problem: Interval) -> Floats:
+    def reduced(self, problem: Problem) -> Floats:
         """Worth of each option after its power and GPUs are paid for, shape (classes, options)."""
         gpu = np.array([*self.gpu, 0.0])[problem.pool]
         left: Floats = problem.worth - self.watts(problem.transformer) * problem.watts - gpu * problem.gpus
@@ -62,7 +62,7 @@ class _Edges(NamedTuple):
     behind: Ints
 
 
-def dual(problem: Interval) -> Dual:
+def dual(problem: Problem) -> Dual:
     """Returns the best prices found. Deterministic."""
     is_job = problem.jobs
     jobs = problem.classes(is_job)
@@ -86,7 +86,7 @@ def dual(problem: Interval) -> Dual:
     return priced(problem, prices)
 
 
-def priced(problem: Interval, prices: Dual) -> Dual:
+def priced(problem: Problem, prices: Dual) -> Dual:
     """Returns these prices with the bound that they prove."""
     bound = float(prices.reduced(problem).max(axis=1, initial=-np.inf).sum())
     peak = problem.peak_w(prices.watt)
@@ -96,7 +96,7 @@ def priced(problem: Interval, prices: Dual) -> Dual:
     return Dual(prices.watt, prices.gpu, prices.transformer, bound)
 
 
-def _edges(problem: Interval, prices: Dual) -> _Edges:
+def _edges(problem: Problem, prices: Dual) -> _Edges:
     """Walks up the hull of each class, all of them at once, from the option that draws least to the best one."""
     watts, feeder = problem.watts, problem.transformer
     gpu = np.array([*prices.gpu, 0.0])[problem.pool]
@@ -132,7 +132,7 @@ def _edges(problem: Interval, prices: Dual) -> _Edges:
     )
 
 
-def _power(problem: Interval, fixed: _Edges, jobs: Interval, prices: Dual) -> Dual:
+def _power(problem: Problem, fixed: _Edges, jobs: Problem, prices: Dual) -> Dual:
     """The prices of power, in all and behind each transformer, at these prices of GPUs."""
     parts = zip(fixed, _edges(jobs, prices), strict=True)
     least_w, feeder, slope, width, behind = (np.concatenate(part) for part in parts)
@@ -152,7 +152,7 @@ def _power(problem: Interval, fixed: _Edges, jobs: Interval, prices: Dual) -> Du
     return Dual(watt, prices.gpu, tuple(max(end - watt, 0.0) for end in ends), 0.0)
 
 
-def _watt_price(problem: Interval, least_w: int, slope: Floats, width: Ints) -> float:
+def _watt_price(problem: Problem, least_w: int, slope: Floats, width: Ints) -> float:
     load = least_w + np.cumsum(width)
     room = problem.peaks_w(slope)
     over = np.flatnonzero(load > room)
@@ -163,7 +163,7 @@ def _watt_price(problem: Interval, least_w: int, slope: Floats, width: Ints) -> 
     return float(slope[first]) if before <= room[first] else problem.marginal(before)
 
 
-def _gpu_price(jobs: Interval, prices: Dual, pools: range, units: int) -> float:
+def _gpu_price(jobs: Problem, prices: Dual, pools: range, units: int) -> float:
     """Price at which the workloads that pay it fill the pools: the bid of the first that finds no room."""
     is_here = (jobs.pool >= pools.start) & (jobs.pool < pools.stop)
     gpu = np.array([*prices.gpu, 0.0])[jobs.pool]

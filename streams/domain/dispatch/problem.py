@@ -1,4 +1,4 @@
-"""The choices of one interval as arrays: a row for each class, of which one option is taken, a column an option.
+"""The problem of one interval as arrays: a row for each class, of which one option is taken, a column an option.
 
 The classes are the ASIC groups, then the workloads, with "runs nowhere" first. A class with fewer options than the
 others ends in options that are worth so little that nobody takes them.
@@ -28,8 +28,8 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Interval:
-    """The problem in numbers.
+class Problem:
+    """A multiple-choice knapsack with pools, transformers and soft limits of the load.
 
     Of each option, shape (classes, options): W over the base, worth in money units an hour, the GPUs that it takes, the
     pool that it takes them from and the transformer that it is behind, by position, -1 for none.
@@ -120,7 +120,7 @@ class Interval:
         return peaks
 
 
-def interval(found: Choices, *, merged: bool) -> Interval:
+def problem_of(found: Choices, *, merged: bool) -> Problem:
     """Returns the choices as numbers, without floors.
 
     `merged`: all GPUs are one pool, a relaxation in which places that cost and earn the same behind the same
@@ -147,7 +147,7 @@ def interval(found: Choices, *, merged: bool) -> Interval:
     watts, worth, gpus, pool, transformer = np.ascontiguousarray(parts)
     units, cap = tuple(found.gpus.values()), found.cap_extra_w
     called = found.limit_extra_w
-    return Interval(
+    return Problem(
         watts=watts,
         worth=worth,
         gpus=gpus,
@@ -161,7 +161,7 @@ def interval(found: Choices, *, merged: bool) -> Interval:
     )
 
 
-def mirrored(problem: Interval, floors: Sequence[Floor]) -> Interval:
+def mirrored(problem: Problem, floors: Sequence[Floor]) -> Problem:
     """Returns the problem counted from the other end: the load is what is not drawn of the most that can be.
 
     What is short of a floor is then over a limit, and the floors are steps. Cap, call and transformers are left out.

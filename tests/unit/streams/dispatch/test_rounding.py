@@ -5,16 +5,16 @@ import random
 import pytest
 
 from streams.domain.choice import choices
-from streams.domain.dual import dual
-from streams.domain.interval import interval
-from streams.domain.rounding import repaired
+from streams.domain.dispatch.dual import dual
+from streams.domain.dispatch.problem import problem_of
+from streams.domain.dispatch.rounding import repaired
 from tests.unit.streams.allocation_case import site
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_repaired_selection_keeps_cap_transformers_and_gpus(seed: int) -> None:
     case = site(random.Random(seed), groups=8, jobs=20, gpu_groups=1 + seed % 3, transformers=seed % 4)
-    problem = interval(choices(case), merged=False)
+    problem = problem_of(choices(case), merged=False)
     prices = dual(problem)
     reduced = prices.reduced(problem)
     chosen = repaired(problem, prices, reduced.max(axis=1, keepdims=True) - reduced)

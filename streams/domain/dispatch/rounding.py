@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from streams.domain.dual import Dual
-from streams.domain.interval import Floats, Interval, Ints
+from streams.domain.dispatch.dual import Dual
+from streams.domain.dispatch.problem import Floats, Ints, Problem
 
 
-def defaults(problem: Interval, losses: Floats) -> Ints:
+def defaults(problem: Problem, losses: Floats) -> Ints:
     """The option of each class that loses nothing; of several the one that draws least and holds the fewest GPUs."""
     found: Ints = np.lexsort((problem.gpus, problem.watts, losses), axis=1)[:, 0]
     return found
 
 
-def repaired(problem: Interval, prices: Dual, losses: Floats) -> list[int] | None:
+def repaired(problem: Problem, prices: Dual, losses: Floats) -> list[int] | None:
     """Returns an option of each class near the defaults; None where this way ends over a limit.
 
     `losses`: of each option against the default of its class, shape (classes, options).
@@ -33,7 +33,7 @@ def repaired(problem: Interval, prices: Dual, losses: Floats) -> list[int] | Non
 class _Selection:
     """An option of each class, and what all of them draw and hold. Workloads run nowhere at first."""
 
-    def __init__(self, problem: Interval, losses: Floats) -> None:
+    def __init__(self, problem: Problem, losses: Floats) -> None:
         self._problem, self._losses = problem, losses
         self.chosen: list[int] = np.where(problem.jobs, 0, defaults(problem, losses)).tolist()
         parts = (problem.watts, problem.worth, problem.gpus, problem.pool, problem.transformer)

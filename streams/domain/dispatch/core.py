@@ -1,41 +1,18 @@
-"""The classes of an interval whose option is in doubt, in the order in which they are opened, and what they can change.
+"""The core of a problem: the classes whose option is in doubt, in the order in which they are opened.
 
 At a dual's prices each class has a default, the option that is worth most when power and GPUs are paid for; another
 option loses something against it. No selection that is better than a known one has an option which loses more than the
-gap between the known one and the dual's bound.
+gap between the known one and the dual's bound (the core of E. Balas and E. Zemel, "An algorithm for large zero-one
+knapsack problems", Operations Research 28, 1980, in classes).
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass
 
 import numpy as np
 
-from streams.domain.dual import Dual
-from streams.domain.interval import Floats, Interval, Ints
-from streams.domain.rounding import defaults
-
-# More than any load, W, and far within 64 bits.
-_ANY = 10**15
-
-
-@dataclass(frozen=True, slots=True)
-class Excess:
-    """By how much a dual's bound is known to be too high: for the workloads, and for parts of the ASIC groups.
-
-    `parts`: what the groups behind a transformer lose at least, by its number, or those behind none, by the number of
-    transformers, whatever the workloads draw that are worth a look.
-    """
-
-    jobs: float
-    parts: dict[int, float]
-
-    @property
-    def total(self) -> float:
-        """By how much in all."""
-        return self.jobs + sum(self.parts.values())
-
-
-NO_EXCESS = Excess(0.0, {})
+from streams.domain.dispatch.dual import Dual
+from streams.domain.dispatch.problem import Floats, Ints, Problem
+from streams.domain.dispatch.rounding import defaults
 
 
 class Core:
@@ -48,24 +25,19 @@ class Core:
     each pool and the watts behind each transformer.
 
     What the classes from each depth on can change, for each class and one more: `down` and `up` (rows as above), by how
-    much they can lower and raise it; `is_open`, whether they do, from the rows of the pools on; `spare`, by how much
-    the bound is known to be too high for them; `free_spare`, for the groups behind no transformer.
+    much they can lower and raise it; `is_open`, whether they do, from the rows of the pools on.
     `gain[depth][f]`: worth that their workloads can add, power paid for, with `f` GPUs for them in all, of which they
-    hold `held[depth]` at their defaults. With one pool there is no such table: the price of a GPU is about as good, and
-    cheaper.
+    hold `held[depth]` at their defaults.
     """
 
     WATTS, WORTH, HELD = range(3)
 
-    def __init__(self, problem: Interval, prices: Dual, losses: Floats, gap: float, excess: Excess) -> None:
+    def __init__(self, problem: Problem, prices: Dual, losses: Floats, gap: float) -> None:
         self.default = defaults(problem, losses)
         is_job, count = problem.jobs, len(problem.rooms)
         feeder = problem.transformer[:, 0]
         part = np.where(is_job, -1, np.where(feeder < 0, count, feeder))
-        # The options of a part for which the bound is too high may lose so much more. The last is for -1, workloads.
-        spare = np.array([*(excess.parts.get(number, 0.0) for number in range(count + 1)), excess.jobs])
-        losses = losses - spare[part][:, None]
-        self.free_spare = float(spare[count])
+        losses = losses.copy()
         at = np.arange(len(is_job)), self.default
         losses[at] = -np.inf
         order = losses.argsort(axis=1, kind="stable")
@@ -84,28 +56,17 @@ class Core:
         self.root: Ints = defaults_rows.sum(axis=1)
         rows = np.take_along_axis(rows[:, core], self.order[None], axis=2)
         self.changes: Ints = rows - rows[:, :, :1]
-        self._set_reach(np.where(sorted_losses <= gap, self.changes, 0), len(problem.pools), excess)
-        if len(problem.pools) > 1:
-            self._set_gain(problem, prices, gap)
+        self._set_reach(np.where(sorted_losses <= gap, self.changes, 0))
+        self._set_gain(problem, prices, gap)
 
-    def _set_reach(self, usable: Ints, pools: int, excess: Excess) -> None:
+    def _set_reach(self, usable: Ints) -> None:
         ends = np.zeros((2, len(usable), len(self.classes) + 1), np.int64)
         ends[:, :, :-1] = -usable.min(axis=2), usable.max(axis=2)
         ends = ends[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
-        spare = np.zeros(len(self.classes) + 1)
-        for part, lost in excess.parts.items():
-            # Until the first of its groups is opened, all that is known of a part is what it is worth at best.
-            first = self.block.index(part) if part in self.block else len(self.classes)
-            spare[: first + 1] += lost
-            if self.HELD + pools + part < len(usable):
-                ends[1, self.HELD + pools + part, : first + 1] = _ANY
-            else:
-                ends[:, self.WATTS, : first + 1] = _ANY
-        self.spare: list[float] = spare.tolist()
         self.down, self.up = ends.transpose(0, 2, 1).tolist()
         self.is_open: list[list[bool]] = (ends.max(axis=0)[self.HELD :] > 0).T.tolist()
 
-    def _set_gain(self, problem: Interval, prices: Dual, gap: float) -> None:
+    def _set_gain(self, problem: Problem, prices: Dual, gap: float) -> None:
         """Adds one workload after the other to the table (the knapsack's dynamic program, by GPUs in all)."""
         pools = len(problem.pools)
         jobs = sum(number < 0 for number in self.block)

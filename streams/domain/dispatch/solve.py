@@ -1,15 +1,16 @@
 """The exact optimum of one interval's choices, given what the plan made last has next, and the worth of its limits.
 
-`streams.domain.knapsack` finds it; where it does not, or would take too long, CP-SAT has all of it. Both count in
-integers and work by work done, never by time, so the same snapshot gives the same bytes.
+`knapsack` finds it; where it does not, or would take too long, CP-SAT has all of it. Both count in integers and stop by
+work done, never by time, so the same snapshot gives the same bytes.
 """
 
 from schemas.events import AllocationSnapshot, BindingLimit, GivenUpRule
-from streams.domain import cp_sat, knapsack, reserve
+from streams.domain import reserve
 from streams.domain.choice import MONEY_PER_USD, Choices
-from streams.domain.dual import Dual, dual
-from streams.domain.interval import interval
-from streams.domain.merit_order import merit_order
+from streams.domain.dispatch import cp_sat, knapsack
+from streams.domain.dispatch.dual import Dual, dual
+from streams.domain.dispatch.merit_order import merit_order
+from streams.domain.dispatch.problem import problem_of
 from streams.domain.outcome import Outcome
 from streams.domain.plan.penalty import Rule
 from streams.domain.selection import Selection, excess_w, extra_w, worth
@@ -23,7 +24,7 @@ def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
         solver, prices = knapsack.NAME, best.prices
     else:
         selection, status, bound = cp_sat.best(found, merit_order(found))
-        solver, prices = cp_sat.name(), dual(interval(found, merged=True))
+        solver, prices = cp_sat.name(), dual(problem_of(found, merged=True))
     load_mw = found.base_mw + extra_w(found, selection) / 1e6
     return Outcome(
         selection=selection,

@@ -1,8 +1,8 @@
 """When decisions are due, and by what."""
 
-from streams.domain import dispatch
-from streams.domain.dispatch import DispatchPolicy, Due, Progress, Trigger
+from streams.domain import trigger
 from streams.domain.market_state import MarketState
+from streams.domain.trigger import DispatchPolicy, Due, Progress, Trigger
 from tests import streams_event as a
 from tests.unit.streams.test_market_state import known
 
@@ -12,9 +12,9 @@ POLICY = DispatchPolicy()
 def all_due(state: MarketState, progress: Progress | None = None) -> list[Due]:
     """Every decision that is due, in order, as if each had been taken."""
     found = []
-    while (due := dispatch.next_due(state, "Texas-1", progress, POLICY)) is not None:
+    while (due := trigger.next_due(state, "Texas-1", progress, POLICY)) is not None:
         found.append(due)
-        progress = dispatch.advanced(progress, due)
+        progress = trigger.advanced(progress, due)
     return found
 
 
@@ -78,7 +78,7 @@ def test_signal_is_decided_at_once_between_intervals() -> None:
 def test_signal_that_comes_late_is_decided_as_of_now() -> None:
     state = known(a.price(300))
     first, second = all_due(state)
-    progress = dispatch.advanced(dispatch.advanced(None, first), second)
+    progress = trigger.advanced(trigger.advanced(None, first), second)
     state.add(a.signal(290))
     (due,) = all_due(state, progress)
     assert (due.as_of, due.cause_event_id) == (a.at(300), a.signal(290).event_id)
