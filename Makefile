@@ -116,8 +116,8 @@ bench: bench-rollup bench-projections bench-timescale ## Run all benchmarks; eac
 bench-rollup: setup ## Rollup against Faust and Kafka Streams (where the peers are there)
 	$(BIN)/python -m tests.bench.rollup
 
-bench-projections: setup ## Projections into PostgreSQL against Debezium, executemany and raw COPY
-	$(BIN)/python -m tests.bench.projections
+bench-projections: setup ## Projections into PostgreSQL against Debezium, executemany and raw COPY; PROJECTIONS="--records N"
+	$(BIN)/python -m tests.bench.projections $(PROJECTIONS)
 
 bench-visible: setup ## From an event's send to its row, one at a time
 	$(BIN)/python -m tests.bench.visible

@@ -42,13 +42,13 @@ _INDEXES = """
     FROM pg_class AS relation JOIN pg_index ON indrelid = relation.oid AND indisvalid
     WHERE relnamespace = 'public'::regnamespace AND relname = ANY (%(names)s)
 """
-_COMMENTS = """
+_REST = """
     SELECT relname, obj_description(oid, 'pg_class'), EXISTS (
         SELECT FROM pg_trigger
         WHERE tgrelid = pg_class.oid AND NOT tgisinternal AND tgenabled <> 'D' AND tgfoid IN (
             SELECT oid FROM pg_proc WHERE proname = 'touch_updated_at'
         )
-    )
+    ), (SELECT option_value::int FROM pg_options_to_table(reloptions) WHERE option_name = 'fillfactor')
     FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = ANY (%(names)s)
 """
 _HYPERTABLES = """
@@ -96,7 +96,7 @@ def live(connection: Connection, tables: Sequence[Table]) -> Shape:
     compression = _grouped(of_timescale(_COMPRESSION))
     columns, checks = _columns_and_checks(connection, names, temporary=False)
     indexes = _grouped(_rows(connection, _INDEXES, names))
-    rest = {name: (comment, touches) for name, comment, touches in _rows(connection, _COMMENTS, names)}
+    rest = {name: tuple(row) for name, *row in _rows(connection, _REST, names)}
     found = {
         name: TableShape(
             columns=columns[name],
@@ -105,6 +105,7 @@ def live(connection: Connection, tables: Sequence[Table]) -> Shape:
             indexes=frozenset(text.replace('"', "") for is_key, text, _ in indexes.get(name, ()) if not is_key),
             comment=rest[name][0],
             has_touch_trigger=rest[name][1],
+            fill_percent=rest[name][2],
             hypertable=hypertables.get(name),
             compression=_compression(compression.get(name, []), _after(jobs.get((name, "policy_compression")))),
             retention=_after(jobs.get((name, "policy_retention"))),

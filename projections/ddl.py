@@ -32,7 +32,13 @@ def create_table(table: Table, *, temporary: bool = False) -> str:
         kind = "PRIMARY KEY" if table.hypertable is None else "UNIQUE"
         lines.append(sql.SQL(cast("Any", kind + " ({})")).format(_names(table.key)))
     start = "CREATE TEMPORARY TABLE" if temporary else "CREATE TABLE IF NOT EXISTS"
-    return _text(start + " {} (\n    {}\n)", sql.Identifier(table.name), sql.SQL(",\n    ").join(lines))
+    end = "" if table.fill_percent is None else f" WITH (fillfactor = {table.fill_percent})"
+    return _text(start + " {} (\n    {}\n)" + end, sql.Identifier(table.name), sql.SQL(",\n    ").join(lines))
+
+
+def set_fill(table: str, percent: int) -> str:
+    """Returns the change of how full new pages are made; those that are there stay as they are."""
+    return _text("ALTER TABLE {} SET (fillfactor = {})", sql.Identifier(table), sql.Literal(percent))
 
 
 def add_column(table: str, column: Column) -> str:

@@ -82,7 +82,7 @@ def _of_table(table: Table, wanted: TableShape, found: TableShape | None) -> Ite
     if found is None:
         yield Change(table.name, "a new table", ddl.create_table(table))
         bare = {name: replace(column, comment=None) for name, column in wanted.columns.items()}
-        found = TableShape(bare, wanted.keys, wanted.checks)
+        found = TableShape(bare, wanted.keys, wanted.checks, fill_percent=wanted.fill_percent)
         if table.hypertable is not None:
             yield Change(table.name, "a hypertable", ddl.create_hypertable(table.name, table.hypertable))
             found = replace(found, hypertable=table.hypertable)
@@ -91,6 +91,9 @@ def _of_table(table: Table, wanted: TableShape, found: TableShape | None) -> Ite
     yield from _of_checks(table, wanted.checks, found.checks)
     yield from _of_indexes(table, wanted, found)
     yield from _of_comment_and_trigger(table, wanted, found)
+    if wanted.fill_percent is not None and wanted.fill_percent != found.fill_percent:
+        reason = f"new pages are filled to {wanted.fill_percent} %, not {found.fill_percent or 100} %"
+        yield Change(table.name, reason, ddl.set_fill(table.name, wanted.fill_percent))
     yield from _of_hypertable(table, wanted, found)
     yield from _of_compression(table, wanted, found)
     if wanted.retention != found.retention:

@@ -16,7 +16,8 @@ from projections.table import Column, Table
 class TableShape:
     """A table. `checks` are constraint → condition, `keys` the columns of the unique indexes, in order.
 
-    `indexes` are the others, as the catalog prints them ("btree (state)"), in any order; `retention` None: kept.
+    `indexes` are the others, as the catalog prints them ("btree (state)"), in any order; `fill_percent` None: nothing
+    is said of it; `retention` None: kept.
     """
 
     columns: Mapping[str, Column]
@@ -25,6 +26,7 @@ class TableShape:
     indexes: frozenset[str] = frozenset()
     comment: str | None = None
     has_touch_trigger: bool = False
+    fill_percent: int | None = None
     hypertable: Hypertable | None = None
     compression: Compression | None = None
     retention: timedelta | None = None
@@ -67,6 +69,7 @@ def of_table(table: Table, columns: Mapping[str, Column], checks: Mapping[str, s
         indexes=frozenset(map(index_text, table.all_indexes)),
         comment=table.comment or None,
         has_touch_trigger=table.has_touch_trigger,
+        fill_percent=table.fill_percent,
         hypertable=table.hypertable,
         compression=table.compression,
         retention=table.retention,

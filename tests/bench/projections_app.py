@@ -39,10 +39,22 @@ LATEST = Table(
 )  # fmt: skip
 
 
+class _Postgres(PostgresSink):
+    """The worker's sink, which knows when it last committed."""
+
+    applied_at = 0.0
+
+    def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
+        written = super().apply(rows, steps)
+        self.applied_at = time.time()
+        return written
+
+
 class _Nowhere:
     """A sink that takes everything and keeps nothing; see `projections.sink.Sink`."""
 
     dependency = "nowhere"
+    applied_at = 0.0
 
     def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
         return {place: Claim(offset, 1) for place, offset in oldest.items()}
@@ -54,6 +66,7 @@ class _Nowhere:
         return rows
 
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
+        self.applied_at = time.time()
         return {}
 
     def close(self) -> None:
@@ -71,22 +84,26 @@ def main() -> None:
     def catalog(_name: str) -> Topic:
         return PeerTelemetry(name, "", object, "device_id", "ts", 4)
 
+    sink = _Nowhere() if mode in {"consume", "decode"} else _Postgres(dsn, worker)
     config = ProjectionConfig(
         kafka={"bootstrap.servers": os.environ["BENCH_BROKER"]},
         registry_url=os.environ["BENCH_REGISTRY"],
         worker=worker,
-        sink=_Nowhere if mode == "decode" else lambda: PostgresSink(dsn, worker),
+        sink=lambda: sink,
         tables=(LATEST if mode == "latest" else LOG,),
         memory_mb=int(os.environ.get("BENCH_MEMORY_MB", "256")),
         topics={"telemetry": name},
         catalog=catalog,
     )
-    first, last = _consumed(config, name, total) if mode == "consume" else _projected(config, name, total)
+    if mode == "consume":
+        first, last = _consumed(config, name, total)
+    else:
+        first, last = _projected(config, name, total), sink.applied_at
     limit = _value(metric.BATCH_LIMIT.labels(worker))
     print("\nBENCH " + json.dumps({"first": first, "last": last, "batch": limit}), flush=True)
 
 
-def _projected(config: ProjectionConfig, name: str, total: int) -> tuple[float, float]:
+def _projected(config: ProjectionConfig, name: str, total: int) -> float:
     session = ProjectionSession(config, Registry(config.registry_url))
     first = 0.0
     while _value(metric.EVENTS_IN.labels(config.worker, name)) < total:
@@ -94,9 +111,8 @@ def _projected(config: ProjectionConfig, name: str, total: int) -> tuple[float, 
         session.step()
         if not first and session.has_work:
             first = before
-    last = time.time()
     session.close()
-    return first, last
+    return first
 
 
 def _consumed(config: ProjectionConfig, name: str, total: int) -> tuple[float, float]:

@@ -158,6 +158,17 @@ def test_a_changed_declaration_is_one_change(changes: dict[str, Any], expected: 
     assert (statements(found), found.drifts) == ([expected], ())
 
 
+def test_only_tables_whose_rows_are_replaced_have_a_say_in_how_full_their_pages_are() -> None:
+    latest = Table("state", Database.POSTGRES, Mode.LATEST, {}, {"id": "text", "at": "date"}, ("id",), ("at",))
+    changed = ['ALTER TABLE "state" SET (fillfactor = 50)']
+    assert statements(difference(latest, wanted(latest))) == []
+    assert statements(difference(latest, replace(wanted(latest), fill_percent=None))) == changed
+    assert statements(difference(latest, replace(wanted(latest), fill_percent=70))) == changed
+    assert statements(difference(live=replace(wanted(READINGS), fill_percent=70))) == []
+    (made,) = statements(difference(latest))
+    assert made.endswith(") WITH (fillfactor = 50)")
+
+
 @pytest.mark.parametrize(
     ("live", "message"),
     [
