@@ -17,8 +17,8 @@ from streams.domain.plan.proof import Proof
 
 MAX_COLUMNS = 2_500
 """Up to this size the branch and bound is quicker than column generation, which has few schedules to choose among."""
-MAX_NODES = 60
-"""A gang that needs all GPUs of a group takes most of them; two hundred settle little that these leave open."""
+MAX_NODES = 200
+"""A gang that needs all GPUs of a group takes a hundred; more settle little that these leave open."""
 GAP_RATIO = 1e-4
 
 
