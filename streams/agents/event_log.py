@@ -147,15 +147,16 @@ class EventLog:
         producer = self._producer
         if producer is None:
             raise ConfigurationError("the event log has to be started before the first append")
+        offsets = {p: offset for entry in together for p, offset in entry.offsets.items()}
         async with producer.transaction():
+            # First: while they join the transaction the broker refuses what is produced to it, and a retry takes 100 ms.
+            if offsets:
+                positions = {TopicPartition(p.topic, p.partition): offset for p, offset in offsets.items()}
+                group_id = next(entry.group_id for entry in together if entry.offsets)
+                await producer.send_offsets_to_transaction(positions, group_id)
             for entry in together:
                 for topic, key, value in entry.events:
                     await producer.send(topic.name, value=value, key=key)
                 for letter in entry.dead:
                     headers = [(k, v.encode() if isinstance(v, str) else v or b"") for k, v in letter.headers]
                     await producer.send(letter.target, value=letter.value, key=letter.key, headers=headers)
-            offsets = {p: offset for entry in together for p, offset in entry.offsets.items()}
-            if offsets:
-                positions = {TopicPartition(p.topic, p.partition): offset for p, offset in offsets.items()}
-                group_id = next(entry.group_id for entry in together if entry.offsets)
-                await producer.send_offsets_to_transaction(positions, group_id)
