@@ -149,7 +149,7 @@ class EventLog:
             raise ConfigurationError("the event log has to be started before the first append")
         offsets = {p: offset for entry in together for p, offset in entry.offsets.items()}
         async with producer.transaction():
-            # First: while they join the transaction the broker refuses what is produced to it, and a retry takes 100 ms.
+            # First: while they join the transaction the broker refuses what is produced, and a retry takes 100 ms.
             if offsets:
                 positions = {TopicPartition(p.topic, p.partition): offset for p, offset in offsets.items()}
                 group_id = next(entry.group_id for entry in together if entry.offsets)
