@@ -101,7 +101,9 @@ class PlannedInterval:
 class BindingLimit:
     """A limit that holds back the decision, and what one more unit of it would be worth."""
 
-    rule: str = field(metadata={"doc": "Which limit: facility cap, transformer, grid call, ramp, GPUs …"})
+    rule: str = field(
+        metadata={"doc": "Which limit: facility cap, transformer cap, grid limit, ramp, GPUs in service …"}
+    )
     subject: str = field(metadata={"doc": "Of what."})
     interval: Int32 = field(metadata={"doc": "Interval of the plan, 0 for the decided one."})
     unit: str = field(metadata={"doc": "MW or GPU."})

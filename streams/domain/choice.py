@@ -11,19 +11,11 @@ from dataclasses import dataclass
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, ResourceKind, WorkloadInput
 from streams.domain import economics
-from streams.domain.plan.penalty import Rule
+from streams.domain.penalty import PENALTY_USD_MWH, Rule
 from streams.domain.reserve import payment_usd_h, reserves
 from streams.domain.workload import ON_GPUS
 
 MONEY_PER_USD = 1_000_000
-# Load above an active call's limit costs more than any use of power can earn (an H100 at 10 USD an hour earns 12,000
-# USD/MWh), so a limit is broken only by load that can't be turned off. As a penalty and not as a constraint: a decision
-# always exists.
-EXCESS_PENALTY_USD_MWH = 100_000.0
-# A group that has to run or rest on is switched only for a call's limit: dearer than any use, cheaper than the excess.
-STAY_PENALTY_USD_MWH = 50_000.0
-RAMP_PENALTY_USD_MWH = 20_000.0
-MIN_LOAD_PENALTY_USD_MWH = 15_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +45,13 @@ class PlaceChoice:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """A load over the base that is worth keeping: each W short of it costs `penalty_per_w`, money units an hour."""
+    """A load over the base that is worth keeping: each W short of it costs `penalty_per_w`, money units an hour.
 
-    rule: str
+    `rule` is what asks for it, of `subject`; None where it is no rule but the energy of a block that can't be sold.
+    """
+
+    rule: Rule | None
+    subject: str
     extra_w: int
     penalty_per_w: int
 
@@ -116,7 +112,7 @@ def choices(snapshot: AllocationSnapshot) -> Choices:
         + payment_usd_h(snapshot)[0]
         - cost * base_mw
         - preemptible,
-        penalty_per_w=_penalty_per_w(EXCESS_PENALTY_USD_MWH),
+        penalty_per_w=_penalty_per_w(PENALTY_USD_MWH[Rule.GRID_LIMIT]),
     )
 
 
@@ -147,10 +143,26 @@ def is_switched(before: PowerMode | None, after: PowerMode | None) -> bool:
 
 
 def has_to_stay(group: GroupInput) -> bool:
-    """Whether a group has not yet run (or rested) for as long as it has to."""
-    if group.current_mode is None:
+    """Whether a group has not yet run (or rested) for as long as it has to; out of service it need not run."""
+    if group.current_mode is None or 0 in group.out_of_service:
         return False
     return group.held_s < (group.min_down_s if group.current_mode is PowerMode.OFF else group.min_up_s)
+
+
+def stay_rule(group: GroupInput) -> Rule:
+    """The rule that keeps a group in what it does."""
+    return Rule.MINIMUM_REST if group.current_mode is PowerMode.OFF else Rule.MINIMUM_RUN
+
+
+def stay_penalty_usd_h(snapshot: AllocationSnapshot, group: GroupInput) -> float:
+    """Penalty of switching a group that has to stay, USD an hour: of all that it draws at most."""
+    greatest_mw = max((option.power_mw for option in group.modes), default=0.0)
+    return PENALTY_USD_MWH[stay_rule(group)] * greatest_mw * snapshot.pue_ratio
+
+
+def is_ramped(snapshot: AllocationSnapshot) -> bool:
+    """Whether the ramp allows less than the cap."""
+    return _cap_mw(snapshot) < snapshot.cap_mw
 
 
 def _idle_mw(snapshot: AllocationSnapshot, transformer_id: str) -> float:
@@ -169,18 +181,23 @@ def _floors(snapshot: AllocationSnapshot, base_mw: float) -> Iterable[Floor]:
     if snapshot.block_mw > snapshot.sell_back_limit_mw and cost > 0:
         # What can't be sold back of a block is paid for either way: using it costs nothing.
         yield Floor(
-            "sell-back limit",
+            None,
+            snapshot.facility_id,
             _room_w(snapshot.block_mw - snapshot.sell_back_limit_mw, base_mw),
             _penalty_per_w(cost),
         )
+    floor_mw: dict[Rule, float] = {}
     if snapshot.load_before_mw is not None and snapshot.ramp_mw_min > 0:
         fall = snapshot.ramp_mw_min * snapshot.interval_s / 60
-        yield Floor("ramp", _room_w(snapshot.load_before_mw - fall, base_mw), _penalty_per_w(RAMP_PENALTY_USD_MWH))
+        floor_mw[Rule.RAMP] = snapshot.load_before_mw - fall
     if snapshot.min_load_mw > 0:
-        yield Floor("minimum load", _room_w(snapshot.min_load_mw, base_mw), _penalty_per_w(MIN_LOAD_PENALTY_USD_MWH))
+        floor_mw[Rule.MINIMUM_LOAD] = snapshot.min_load_mw
+    for rule, mw in floor_mw.items():
+        yield Floor(rule, snapshot.facility_id, _room_w(mw, base_mw), _penalty_per_w(PENALTY_USD_MWH[rule]))
     for held in reserves(snapshot):
         if held.floor_mw[0] > 0 and held.step_usd_mwh > 0:
-            yield Floor(Rule.CAPACITY, _room_w(float(held.floor_mw[0]), base_mw), _penalty_per_w(held.step_usd_mwh))
+            room_w = _room_w(float(held.floor_mw[0]), base_mw)
+            yield Floor(Rule.CAPACITY, held.product, room_w, _penalty_per_w(held.step_usd_mwh))
 
 
 def _in_service(group: GroupInput) -> list[ModeOption]:
@@ -197,8 +214,7 @@ def _mode_choice(
     wear = switching_usd(group, group.current_mode, option.mode) + switching_usd(group, option.mode, group.planned_mode)
     worth = margin - wear / remaining_h(snapshot)
     if has_to_stay(group) and is_switched(group.current_mode, option.mode):
-        greatest_mw = max((o.power_mw for o in group.modes), default=0.0)
-        worth -= STAY_PENALTY_USD_MWH * greatest_mw * pue
+        worth -= stay_penalty_usd_h(snapshot, group)
     return ModeChoice(group.resource_group_id, option.mode, _watts(extra_mw), _money(worth), margin)
 
 

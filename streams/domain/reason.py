@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, WorkloadInput
 from streams.domain import economics
 from streams.domain.choice import Choices, ModeChoice, has_to_stay, is_switched, switching_usd
-from streams.domain.plan.penalty import Rule
+from streams.domain.penalty import Rule
 from streams.domain.selection import Draws
 
 
@@ -71,7 +71,7 @@ def _limit(snapshot: AllocationSnapshot, found: Choices, group: GroupInput, draw
     if any(floor.rule == Rule.CAPACITY and wanted_w < floor.extra_w <= draws.load_w for floor in found.floors):
         return "but the load is held ready for a capacity award"
     if found.limit_extra_w is not None and wanted_w > found.limit_extra_w:
-        return f"limited by grid call {snapshot.signal_id} to {snapshot.limit_mw:.3f} MW"
+        return f"limited by the grid limit of call {snapshot.signal_id}, {snapshot.limit_mw:.3f} MW"
     if wanted_w > found.cap_extra_w:
         room_w = math.floor((snapshot.cap_mw - found.base_mw) * 1e6)
         return "limited by the facility cap" if wanted_w > room_w else "limited by the ramp"

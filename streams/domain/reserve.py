@@ -19,7 +19,7 @@ from streams.domain.economics.capacity import (
     qualified_mw,
     shortfall_usd_mwh,
 )
-from streams.domain.plan.penalty import Rule
+from streams.domain.penalty import Rule
 from streams.domain.plan.problem import Reserve
 from streams.domain.plan.value import TOLERANCE_MW
 

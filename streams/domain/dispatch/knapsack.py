@@ -29,11 +29,15 @@ STATE_LIMIT = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Optimum:
-    """The best selection, its worth in money units an hour, penalties taken off, and the prices of the limits."""
+    """The best selection, its worth in money units an hour, penalties taken off, and the prices of the limits.
+
+    `floor_price`: what a W less of load would be worth where floors hold it up, money units an hour.
+    """
 
     selection: Selection
     worth: int
     prices: Dual
+    floor_price: float
 
 
 def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
@@ -86,9 +90,11 @@ def _optimum(found: Choices, budget: Budget, *, above_floors: bool) -> Optimum |
                 break
             over = set() if above_floors else overloaded(found, selection)
             if over <= tight:
+                if not above_floors:
+                    return Optimum(selection, most, prices, 0.0)
                 # No limit of the load has a price where a floor holds it up.
-                limits = Dual(0.0, prices.gpu, (0.0,) * len(found.transformers), 0.0) if above_floors else prices
-                return Optimum(selection, whole.worth_of(chosen), limits)
+                limits = Dual(0.0, prices.gpu, (0.0,) * len(found.transformers), 0.0)
+                return Optimum(selection, most, limits, prices.watt)
             tight |= over
     return None
 

@@ -14,8 +14,8 @@ import highspy
 import numpy as np
 from scipy.sparse import csc_matrix
 
+from streams.domain.penalty import Rule
 from streams.domain.plan.highs import loaded
-from streams.domain.plan.penalty import Rule
 from streams.domain.plan.placement import Options, options
 from streams.domain.plan.problem import Floats, Ints, PlanProblem
 from streams.domain.plan.schedule import Fleet, best_schedules, fleet, schedule_usd

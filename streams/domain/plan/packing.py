@@ -17,8 +17,8 @@ from ortools.sat.python import cp_model
 from scipy.sparse import csc_matrix
 
 from streams.domain.dispatch import cp_sat
+from streams.domain.penalty import Rule
 from streams.domain.plan.master import Master
-from streams.domain.plan.penalty import Rule
 from streams.domain.plan.problem import Floats, Ints
 from streams.domain.plan.relaxation import Relaxation
 from streams.domain.plan.response import NONE

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.domain.plan.penalty import PENALTY_USD_MWH, Rule
+from streams.domain.penalty import PENALTY_USD_MWH, Rule
 from streams.domain.plan.placement import Options, options
 from streams.domain.plan.problem import AsicGroup, Floats, Ints, Placement, PlanProblem
 from streams.domain.plan.sheet import INF, Sheet

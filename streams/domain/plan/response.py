@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streams.domain.plan.penalty import PENALTY_USD_MWH, Rule
+from streams.domain.penalty import PENALTY_USD_MWH, Rule
 from streams.domain.plan.placement import Options
 from streams.domain.plan.problem import Floats, Ints, PlanProblem
 from streams.domain.plan.schedule import Fleet, best_schedules, schedule_usd

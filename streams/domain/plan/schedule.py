@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.domain.plan.penalty import PENALTY_USD_MWH, Rule
+from streams.domain.penalty import PENALTY_USD_MWH, Rule
 from streams.domain.plan.problem import Floats, Ints, PlanProblem
 
 NEVER = -1e15

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streams.domain.plan.penalty import PENALTY_USD_MWH, Rule
+from streams.domain.penalty import PENALTY_USD_MWH, Rule
 from streams.domain.plan.problem import Floats, Ints, PlanProblem
 from streams.domain.plan.sheet import INF, Sheet
 

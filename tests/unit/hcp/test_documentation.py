@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from hcp.cli import app
+from streams.domain.penalty import ORDER, PENALTY_USD_MWH
 
 ROOT = Path(__file__).parents[3]
 
@@ -43,6 +44,14 @@ def test_every_file_linked_exists(name: str) -> None:
     text = (ROOT / name).read_text()
     links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_penalties_are_told_in_their_order() -> None:
+    text = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^  \| ([a-z, ]+?)(?: \([a-z ]+\))? \| .*?(?:([\d,]+) USD/MWh.*)? \|$", text, re.MULTILINE)
+    told = [(rule, penalty.replace(",", "")) for rules, penalty in rows for rule in rules.split(", ")]
+    priced = [(rule, f"{PENALTY_USD_MWH[rule]:.0f}" if rule in PENALTY_USD_MWH else "") for rule in ORDER]
+    assert told[-len(priced) :] == priced
 
 
 def test_the_verbs_that_people_know_are_there() -> None:

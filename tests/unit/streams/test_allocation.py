@@ -121,7 +121,8 @@ def test_grid_call_is_obeyed_though_the_power_would_earn() -> None:
     decision = solve(called)
     assert modes_of(decision) == {"m1": e.PowerMode.NORMAL}
     assert decision.allocations[0].reason == (
-        "NORMAL: earns 80.0 $/MWh at a cost of 30.0, TURBO would earn more, limited by grid call dr-1 to 1.000 MW"
+        "NORMAL: earns 80.0 $/MWh at a cost of 30.0, TURBO would earn more,"
+        " limited by the grid limit of call dr-1, 1.000 MW"
     )
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import PowerMode
+from streams.domain.penalty import ORDER, PENALTY_USD_MWH, Rule
 from streams.domain.plan.master import Master
-from streams.domain.plan.penalty import ORDER, PENALTY_USD_MWH, Rule
 from streams.domain.plan.placement import gang_gpus
 from streams.domain.plan.problem import (
     AsicGroup,

@@ -14,6 +14,7 @@ from streams.domain.dispatch import core_search, cp_sat, knapsack
 from streams.domain.dispatch.dual import dual
 from streams.domain.dispatch.merit_order import merit_order
 from streams.domain.dispatch.problem import problem_of
+from streams.domain.penalty import Rule
 from streams.domain.selection import extra_w, overloaded, worth
 from tests.unit.streams.allocation_case import asic, gpu, held_up, job, running, site, snapshot, snapshots
 
@@ -63,7 +64,7 @@ def test_floor_and_transformer_in_each_others_way_are_left_to_the_general_solver
     # At 30 USD/MWh m1 loses 10 USD/h a MW and m2 20. A floor of 1 MW at 50 USD would turn m1 on, but t1 carries 0.5.
     m1, m2 = (asic(name, ((e.PowerMode.NORMAL, 1.0, usd),)) for name, usd in (("m1", 20.0), ("m2", 10.0)))
     found = choices(fed(*behind("t1", m1), m2, t1=0.5))
-    found = replace(found, floors=(Floor("minimum load", 1_000_000, 50),))
+    found = replace(found, floors=(Floor(Rule.MINIMUM_LOAD, "Texas-1", 1_000_000, 50),))
     assert knapsack.optimum(found) is None
     (selection, status, _) = cp_sat.best(found, merit_order(found))
     assert (selection.modes, status) == ({"m1": "OFF", "m2": "NORMAL"}, "OPTIMAL")
@@ -243,7 +244,7 @@ def test_broken_call_is_worth_its_penalty_where_stopping_costs_more() -> None:
 def test_one_megawatt_more_of_a_broken_call_is_worth_the_penalty() -> None:
     kept = running("w1", "g1", cost_usd=1000.0)
     decision = solve(snapshot(asic(), gpu(), kept, power_cost_usd_mwh=30.0, signal_id="dr-1", limit_mw=0.0))
-    assert [(limit.rule, limit.usd_h) for limit in decision.binding_limits] == [("grid call", 100_000.0)]
+    assert [(limit.rule, limit.usd_h) for limit in decision.binding_limits] == [("grid limit", 100_000.0)]
 
 
 def test_beyond_its_limit_the_general_solver_decides_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,17 +272,17 @@ def test_one_more_megawatt_is_worth_the_margin_of_the_mode_that_it_would_complet
     ]
 
 
-def test_grid_call_that_binds_has_the_price_and_the_cap_has_none() -> None:
+def test_grid_limit_that_binds_has_the_price_and_the_cap_has_none() -> None:
     decision = solve(snapshot(asic(), power_cost_usd_mwh=30.0, signal_id="dr-1", limit_mw=1.25))
     assert decision.binding_limits == [
-        e.BindingLimit(rule="grid call", subject="dr-1", interval=0, unit="MW", usd_h=10.0)
+        e.BindingLimit(rule="grid limit", subject="Texas-1", interval=0, unit="MW", usd_h=10.0)
     ]
 
 
 def test_one_more_gpu_is_worth_what_the_first_workload_without_room_bids() -> None:
     # 8 GPUs: 4 at 3 USD each, then 8 more wanted at 2.50, less 1 kW at 50 USD/MWh: 2.45.
     (limit,) = solve(snapshot(gpu(), job("a", 4, 12.0), job("b", 8, 20.0))).binding_limits
-    assert (limit.rule, limit.subject, limit.unit) == ("GPUs", "g1", "GPU")
+    assert (limit.rule, limit.subject, limit.unit) == ("GPUs in service", "g1", "GPU")
     assert limit.usd_h == pytest.approx(2.45)
 
 

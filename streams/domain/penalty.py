@@ -1,16 +1,19 @@
-"""The order in which rules are given up where not all can be kept, as penalties: a plan always exists.
+"""The order in which rules are given up where not all can be kept, as penalties: a decision always exists.
 
-A rule higher up in `ORDER` goes first. Each penalty is far over what any use of power earns (an H100 at 10 USD an hour
-earns 12,000 USD/MWh) except the first two, a missed deadline and awarded capacity that is not held, which cost what the
-contract says: decisions of business and not a last resort. What is physical (units in service, maintenance) is never
-given up.
+Plans and dispatch share it. A rule higher up in `ORDER` goes first. Each penalty is far over what any use of power
+earns (an H100 at 10 USD an hour earns 12,000 USD/MWh) except the first two, a missed deadline and awarded capacity that
+is not held, which cost what the contract says: decisions of business and not a last resort. What is physical (units in
+service, maintenance) is never given up.
+
+The dispatch never gives up the caps of a facility and its transformers, nor a ramp upwards, for which nothing asks that
+is dearer: what can be turned off is, down to load that can't be.
 """
 
 from enum import StrEnum
 
 
 class Rule(StrEnum):
-    """A rule of a plan, by the name that a decision shows."""
+    """A rule of a decision, by the name that it shows."""
 
     DEADLINE = "deadline"
     CAPACITY = "capacity award"
