@@ -180,7 +180,8 @@ class Table:
 
 def newest(frame: pl.DataFrame, table: Table, row: str) -> pl.DataFrame:
     """Returns the newest row of each key: the greatest `order`, of equals the one that came last (`row`)."""
-    return frame.sort(*table.order, row, nulls_last=False).unique(table.key, keep="last", maintain_order=True)
+    key = pl.struct(table.key) if len(table.key) > 1 else pl.col(*table.key)
+    return frame.sort(*table.order, row, nulls_last=False).filter(key.is_last_distinct())
 
 
 def first(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
