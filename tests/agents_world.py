@@ -23,7 +23,7 @@ from schemas.codec import Codec
 from schemas.registry import Registry
 from streams.agents import recovery
 from streams.agents.error import LogUnavailableError
-from tests.stack_fixture import parts_directory
+from tests.stack_fixture import discard, parts_directory
 
 ROOT = Path(__file__).parent.parent
 DEADLINE_S = 300.0
@@ -141,7 +141,7 @@ def agents_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("agents") / "home", parts=parts_directory())
     stack.up(only=["kafka", "registry"])
     yield stack
-    stack.down(wipe=True)
+    discard(stack)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,14 @@ pytest_plugins = [
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
 
-_SERVICES = {"demo": "demo", "stack": "stack", "extra_stack": "stack", "agents_stack": "agents", "wire": "wire"}
+_SERVICES = {
+    "demo": "demo",
+    "stack": "stack",
+    "extra_stack": "stack",
+    "store": "stack",
+    "agents_stack": "agents",
+    "wire": "wire",
+}
 """Fixtures that start services, and the group of the tests that share them; `pytest -n 2` keeps it in one process."""
 _ORDER = ("stack", "agents", "wire")
 

@@ -25,7 +25,7 @@ from schemas.catalog import topic
 from schemas.codec import Codec
 from schemas.events import WorkloadAction
 from schemas.registry import Registry
-from tests.stack_fixture import parts_directory
+from tests.stack_fixture import discard, parts_directory
 from tests.streams_event import report
 
 WORKERS = ("rollup", "agents", "project-postgres", "project-timescale")
@@ -63,7 +63,7 @@ class DemoWorld:
             self._watcher.join()
         self.workers.stop()
         self.codec.registry.close()
-        self.stack.down(wipe=True)
+        discard(self.stack)
 
     def kill(self, name: str) -> None:
         """Ends a worker with SIGKILL; it is started again."""

@@ -16,7 +16,7 @@ from psycopg import sql
 from deploy.local import wheel
 from deploy.local.port import free_port
 from deploy.local.progress import Progress
-from deploy.local.timescaledb import TIMESCALE
+from deploy.local.timescaledb import TIMESCALE, unpack
 from tests.stack_fixture import parts_directory
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
@@ -42,8 +42,9 @@ class WireServer:
     def command(self, *options: str) -> Sequence[str]:
         """Returns the words that start a server on this folder."""
         assert TIMESCALE.part is not None
-        program = TIMESCALE.part.provide(parts_directory(), Progress()) / "server.mjs"
-        return [str(wheel.node()), str(program), "--data", str(self.data), *self.options, *options]
+        part = TIMESCALE.part.provide(parts_directory(), Progress())
+        unpack(part, self.data)
+        return [str(wheel.node()), str(part / "server.mjs"), "--data", str(self.data), *self.options, *options]
 
     @property
     def dsn(self) -> str:

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-INTERVALS = 40
+INTERVALS = 24
 
 
 @pytest.mark.parametrize("seed", [1])

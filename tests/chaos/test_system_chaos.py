@@ -15,7 +15,7 @@ from tests.demo_world import FLEET, running_demo
 
 pytestmark = pytest.mark.chaos
 
-KILLS = 9
+KILLS = 6
 WINDOW = timedelta(seconds=15)
 GRACE = timedelta(seconds=15)
 TELEMETRY = ("telemetry.asic", "telemetry.gpu")

@@ -13,6 +13,8 @@ from confluent_kafka.cimpl import NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from psycopg import sql
 
+from deploy.local import java_cache, timescaledb
+from deploy.local.services import SERVICES
 from deploy.local.stack import Stack
 from tests.running_stack import RunningStack
 from tests.stack_fixture import parts_directory
@@ -122,6 +124,24 @@ def test_services_listen_on_this_machine_only(stack: RunningStack) -> None:
         if connection.status == psutil.CONN_LISTEN
     }
     assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
+
+
+def test_java_has_learnt_its_classes_and_the_database_begins_as_a_copy(stack: RunningStack) -> None:
+    parts = parts_directory()
+    services = {service.name: service for service in SERVICES}
+    running = {service.name: service.pid for service in Stack(stack.home, parts).status().services}
+    for name in ("kafka", "registry"):
+        part = services[name].part
+        assert part is not None
+        cache = part.directory(parts) / java_cache.CACHE
+        assert str(cache) in {found.path for found in psutil.Process(running[name]).memory_maps()}
+    identifiers = []
+    for data in (stack.home / "timescale" / "data", stack.home / "copy"):
+        part = services["timescale"].part
+        assert part is not None
+        timescaledb.unpack(part.directory(parts), data)
+        identifiers.append((data / "pgdata" / "global" / "pg_control").read_bytes()[:8])
+    assert identifiers[0] == identifiers[1]
 
 
 def test_postgres_runs_below_a_private_folder_and_never_as_root(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from deploy.local.progress import Progress
 from deploy.local.service import NotReadyError, Service, Site
 from deploy.local.stack import Stack
 from deploy.local.state import State
+from deploy.local.trial_start import trial_start
 from tests.stack_fixture import parts_directory
 
 SERVER = """
@@ -222,6 +223,24 @@ def test_interrupt_stops_what_was_started(home: Path) -> None:
         _, talk = running.communicate(timeout=120)
     assert b"KeyboardInterrupt" in talk
     assert process.strays(sys.executable, home) == []
+
+
+def test_a_trial_start_hands_over_what_it_left_and_leaves_nothing_running(home: Path) -> None:
+    seen: list[Site] = []
+
+    def look(site: Site) -> None:
+        assert "small server begins" in site.log.read_text()
+        assert process.strays(sys.executable, site.home) == []
+        seen.append(site)
+
+    trial_start(small(), home, Progress(), look, "-B")
+    (site,) = seen
+    assert not site.home.exists()
+
+
+def test_a_trial_start_that_fails_hands_over_nothing(home: Path) -> None:
+    broken = small(code="raise SystemExit(1)")
+    trial_start(broken, home, Progress(), lambda site: pytest.fail(f"{site} is no result"))
 
 
 def test_wipe_deletes_the_home_and_only_it(home: Path) -> None:

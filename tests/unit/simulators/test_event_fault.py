@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 
 import polars as pl
 import pytest
@@ -13,16 +14,21 @@ from simulators.simulation import Entry, Slice
 from simulators.timeline import MINUTE_MS
 from tests.simulators_world import a_simulation, slices
 
-CLEAN = slices(a_simulation(), 4200)
 MIXED = EventFaultShares(late=0.1, duplicate=0.1, disorder=0.1, missing=0.1, corrupt=0.1, stale=0.2)
 
 
+@cache
+def clean() -> list[Slice]:
+    """The truth."""
+    return slices(a_simulation(), 4200)
+
+
 def faulted(
-    shares: EventFaultShares, seed: int = 1, found: Iterable[Slice] = CLEAN
+    shares: EventFaultShares, seed: int = 1, found: Iterable[Slice] | None = None
 ) -> tuple[list[tuple[int, Entry]], pl.DataFrame]:
-    """What is sent with which slice, ms, and the ledger."""
+    """What is sent with which slice of the truth (all, if None), ms, and the ledger."""
     faults = EventFaults(shares, seed)
-    done = [(part.start_ms, faults.apply(part.entries, part.start_ms)) for part in found]
+    done = [(part.start_ms, faults.apply(part.entries, part.start_ms)) for part in found or clean()]
     sent = [(start_ms, entry) for start_ms, (entries, _) in done for entry in entries]
     return sent, pl.concat([*(ledger for _, (_, ledger) in done), faults.lost()])
 
@@ -34,7 +40,7 @@ def ids(ledger: pl.DataFrame, *kinds: Fault) -> list[str]:
 
 def test_what_is_sent_differs_from_the_truth_by_what_the_ledger_says() -> None:
     sent, ledger = faulted(MIXED)
-    true = Counter(entry.event.event_id for part in CLEAN for entry in part.entries)
+    true = Counter(entry.event.event_id for part in clean() for entry in part.entries)
     true.subtract(ids(ledger, Fault.MISSING, Fault.STALE))
     true.update(ids(ledger, Fault.DUPLICATE))
     assert Counter(entry.event.event_id for _, entry in sent) == +true
@@ -45,7 +51,7 @@ def test_what_is_sent_differs_from_the_truth_by_what_the_ledger_says() -> None:
 
 def test_events_are_never_changed_but_for_the_bytes_of_corrupt_ones() -> None:
     sent, ledger = faulted(MIXED)
-    true = {entry.event.event_id: entry for part in CLEAN for entry in part.entries}
+    true = {entry.event.event_id: entry for part in clean() for entry in part.entries}
     damages = dict(ledger.filter(kind=Fault.CORRUPT).select("event_id", "damage").iter_rows())
     for _, entry in sent:
         original = true[entry.event.event_id]
@@ -58,7 +64,7 @@ def test_events_are_never_changed_but_for_the_bytes_of_corrupt_ones() -> None:
 def test_what_is_held_back_comes_when_the_ledger_says(kind: Fault, least_ms: int, most_ms: int) -> None:
     sent, ledger = faulted(MIXED)
     held = dict(ledger.filter(kind=kind).select("event_id", "shift_ms").iter_rows())
-    began = {entry.event.event_id: part.start_ms for part in CLEAN for entry in part.entries}
+    began = {entry.event.event_id: part.start_ms for part in clean() for entry in part.entries}
     came = {entry.event.event_id: start_ms for start_ms, entry in sent}
     assert held
     assert all(least_ms <= shift_ms <= most_ms for shift_ms in held.values())
@@ -75,19 +81,19 @@ def test_a_stale_feed_is_silent_for_the_half_hour_and_requests_are_no_feed() -> 
     spoke = blocks((entry.topic.name, entry.key, entry.at_ms) for _, entry in sent)
     assert silent
     assert not silent & spoke
-    assert silent | spoke == blocks((x.topic.name, x.key, x.at_ms) for part in CLEAN for x in part.entries)
+    assert silent | spoke == blocks((x.topic.name, x.key, x.at_ms) for part in clean() for x in part.entries)
     assert set(ledger["topic"]) <= set(FEEDS)
 
 
 def test_faults_are_those_of_the_event_wherever_the_run_starts() -> None:
     _, whole = faulted(MIXED)
-    _, later = faulted(MIXED, found=CLEAN[700:])
-    since = [entry.event.event_id for part in CLEAN[700:] for entry in part.entries]
+    _, later = faulted(MIXED, found=clean()[700:])
+    since = [entry.event.event_id for part in clean()[700:] for entry in part.entries]
     assert sorted(later.rows()) == sorted(whole.filter(pl.col("event_id").is_in(since)).rows())
     assert faulted(MIXED, seed=2)[1].rows() != whole.rows()
 
 
 def test_without_faults_nothing_is_changed() -> None:
     sent, ledger = faulted(EventFaultShares())
-    assert [entry for _, entry in sent] == [entry for part in CLEAN for entry in part.entries]
+    assert [entry for _, entry in sent] == [entry for part in clean() for entry in part.entries]
     assert ledger.is_empty()

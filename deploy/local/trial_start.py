@@ -1,0 +1,55 @@
+"""The trial start of a service when its part is fetched, for what all later starts can take from it."""
+
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.local import process
+from deploy.local.port import free_port
+from deploy.local.progress import Progress
+from deploy.local.service import NotReadyError, Service, Site
+
+STOP_LIMIT_S = 120
+POLL_S = 0.1
+
+
+def trial_start(
+    service: Service, part: Path, progress: Progress, afterwards: Callable[[Site], None], *options: str
+) -> None:
+    """Starts the service of a whole part, in a home that is deleted at the end; `options` follow its program.
+
+    `afterwards` is called where it came up, was provisioned and has ended by itself. Where it did not, it will say why
+    when it is needed.
+    """
+    progress.say(f"{service.name}: a trial start, which makes later ones faster")
+    with tempfile.TemporaryDirectory(prefix=f"{service.name}-trial-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder).resolve() / service.name
+        ports: dict[str, int] = {}
+        for name in service.ports:
+            ports[name] = free_port(home, name, ports.values())
+        site = Site(home, part, ports)
+        for needed in (site.home, site.log.parent, site.scratch):
+            needed.mkdir()
+        service.prepare(site)
+        program, *arguments = service.argv(site)
+        environment = {"TMPDIR": str(site.scratch), **service.process_environment}
+        running = process.spawn([program, *options, *arguments], directory=home, log=site.log, environment=environment)
+        is_up, limit_s = False, service.ready_limit_s
+        try:
+            while running.is_alive and limit_s > 0 and not (is_up := _answers(service, site)):
+                progress.wait(POLL_S)
+                limit_s -= POLL_S
+        finally:
+            is_ended = running.stop(signal.SIGTERM, STOP_LIMIT_S)
+        if is_up and is_ended:
+            afterwards(site)
+
+
+def _answers(service: Service, site: Site) -> bool:
+    try:
+        service.ready(site)
+        service.provision(site)
+    except NotReadyError:
+        return False
+    return True
