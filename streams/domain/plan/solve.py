@@ -30,8 +30,8 @@ OPTIMAL_RATIO = 1e-4
 SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
-EXACT = "branch and bound 2"
-COLUMN_GENERATION = "column generation 3"
+EXACT = "branch and bound 3"
+COLUMN_GENERATION = "column generation 4"
 """With the version of the method, as another one finds other plans of the same worth."""
 
 Choice = tuple[dict[str, Ints], dict[str, Placement]]
