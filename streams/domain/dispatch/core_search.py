@@ -38,7 +38,7 @@ from streams.domain.dispatch.rounding import repaired
 # gap. Where the first finds nothing, there is nothing so much better.
 SHARES = (0.3, 1.0)
 # So few states are cheaper to keep than to judge.
-FEW = 500
+FEW = 800
 # Two worths differ by a whole unit or not at all; float errors stay under a thousandth of one.
 MARGIN = 0.5
 

@@ -75,11 +75,6 @@ class Problem:
         rooms = tuple(self.rooms[t] for t in transformers)
         return replace(self, transformer=number[self.transformer], rooms=rooms)
 
-    def with_room(self, cap_w: int) -> Self:
-        """Returns the problem with another cap, which also lowers the limits of the steps by as much."""
-        less = self.cap_w - cap_w
-        return replace(self, cap_w=cap_w, steps=tuple(Step(s.limit_w - less, s.penalty_per_w) for s in self.steps))
-
     def of(self, chosen: Sequence[int] | Ints, values: Ints) -> Ints:
         """Returns the value of the option that is chosen of each class, given by number."""
         found: Ints = values[np.arange(len(values)), np.asarray(chosen, np.int64)]

@@ -31,7 +31,7 @@ SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
 EXACT = "branch and bound 3"
-COLUMN_GENERATION = "column generation 3"
+COLUMN_GENERATION = "column generation 4"
 """With the version of the method, as another one finds other plans of the same worth."""
 
 Choice = tuple[dict[str, Ints], dict[str, Placement]]
