@@ -148,7 +148,6 @@ def agents_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def agents_codec(agents_stack: Stack) -> Iterator[Codec]:
     """One for all tests: a registry client that is thrown away leaves its connection open until it is collected."""
     registry = Registry(agents_stack.up(only=["kafka", "registry"]).environment["HCP_SCHEMA_REGISTRY_URL"])
-    provision.register_schemas(registry)
     yield Codec(registry)
     registry._client.close()
 
@@ -159,6 +158,7 @@ def world(agents_stack: Stack, agents_codec: Codec, tmp_path: Path, request: pyt
     environment = agents_stack.up(only=["kafka", "registry"]).environment
     kafka = {"bootstrap.servers": environment["HCP_KAFKA_BOOTSTRAP_SERVERS"]}
     _empty_topics(kafka)
+    provision.register_schemas(agents_codec.registry)
     group_id = f"agents-{request.node.name}"
     found = World(agents_stack, dict(environment), agents_codec, group_id, tmp_path / "worker.log")
     yield found
