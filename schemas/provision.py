@@ -1,15 +1,17 @@
 """Makes the broker and the registry ready for the contract: topics with their settings, schemas with their gate."""
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata  # type: ignore[attr-defined]
 
 from schemas.catalog import DAY_MS, DEAD_LETTER_MAX_BYTES, TOPICS, Topic
 from schemas.registry import Incompatibility, Registry
 
 _TIMEOUT_S = 30.0
+_POLL_S = 0.05
 
 
 class ProvisionError(Exception):
@@ -41,9 +43,28 @@ def create_topics(kafka: Mapping[str, Any], replication_factor: int = 1, topics:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise ProvisionError(f"topic {name} cannot be created: {error}") from error
+        _await_leaders(admin, futures)
     except KafkaException as error:
         raise ProvisionError(f"the broker does not answer: {error}; is it up (`hcp status`)?") from error
     return sorted(futures)
+
+
+def _await_leaders(admin: AdminClient, names: Iterable[str]) -> None:
+    """Waits until each partition has a leader: the broker answers a creation before it leads what was created."""
+    deadline_s = time.monotonic() + _TIMEOUT_S
+    waiting = set(names)
+    while waiting:
+        there = admin.list_topics(timeout=_TIMEOUT_S).topics
+        led = {name for name in waiting if name in there and _is_led(there[name])}
+        waiting -= led
+        if waiting and time.monotonic() > deadline_s:
+            raise ProvisionError(f"no leader for {', '.join(sorted(waiting))} after {_TIMEOUT_S:.0f} s")
+        if waiting:
+            time.sleep(_POLL_S)
+
+
+def _is_led(topic: TopicMetadata) -> bool:
+    return bool(topic.partitions) and all(p.leader >= 0 and p.error is None for p in topic.partitions.values())
 
 
 def register_schemas(registry: Registry, topics: Iterable[Topic] = TOPICS) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """What has to change on the devices for a decision: set-points, only where they differ from what holds already.
 
-The end of the interval is a command's expiry: one that arrives later is not carried out, for the next decision covers
-what follows. A mode holds for `HOLD`, then the devices take `FALLBACK` by themselves: a site that has lost contact must
+A command may be carried out within the length of an interval, then it is not: the next decisions cover what follows. A
+mode holds for `HOLD`, then the devices take `FALLBACK` by themselves: a site that has lost contact must
 not go on drawing power that nobody decides on. A mode that stays is commanded again in time.
 """
 
@@ -136,5 +136,5 @@ def _of(
         gpus=gpus,
         duration_s=duration_s,
         issued_at=decision.decided_at,
-        expires_at=decision.interval_start + timedelta(seconds=decision.interval_s),
+        expires_at=decision.decided_at + timedelta(seconds=decision.interval_s),
     )

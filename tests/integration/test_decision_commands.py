@@ -44,7 +44,7 @@ def test_explain_shows_what_would_have_flipped_a_decision(demo: DemoWorld, decis
     assert "the same, bit for bit" in found.stderr
     shown = " ".join(found.stdout.split())
     assert re.search(r"OFF at \d+\.\d\d", shown) or re.search(r"(ECO|NORMAL|TURBO) at \d+\.\d\d", shown), shown
-    assert re.search(r"OFF \d+\.\d\d", shown), shown
+    assert re.search(r"OFF -?\d+\.\d\d", shown), shown
 
 
 def test_explain_all_finds_the_newest_decisions_the_same(demo: DemoWorld) -> None:

@@ -1,6 +1,6 @@
 """The plan of a planning problem: modes and placements over the horizon, with a proven bound on what could be better.
 
-A small problem, such as a facility's own, is solved to the end (`exact`). A large one:
+A small problem, such as a facility's own, is solved to the end (`exact`). A large one, and one that was not:
 
 1. Relax: column generation finds prices of the limits and the bound (`master`, `relaxation`).
 2. Round: the jobs are packed (`packing`), a dive settles when groups run (`dive`), and each interval is filled with the
@@ -27,6 +27,8 @@ from streams.domain.plan.value import outcome
 
 OPTIMAL_RATIO = 1e-4
 """Gap up to which a plan is called optimal: the default of mixed-integer solvers (HiGHS `mip_rel_gap`)."""
+ENOUGH_RATIO = 5e-3
+"""Gap over which the column generation has its say on a small problem too: its packing is often the better one."""
 SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
@@ -44,8 +46,12 @@ def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
     among the first; the answer is as valid without, but may be another of the same worth.
     """
     whole = exact(problem)
+    rest = [_still(problem), _at_rest(problem)]
+    found = [] if whole is None else [(whole.modes, whole.placements)]
     if whole is not None:
-        return _plan(problem, [(whole.modes, whole.placements), _still(problem), _at_rest(problem)], EXACT, whole.proof)
+        plan = _plan(problem, [*found, *rest], EXACT, whole.proof)
+        if plan.objective_usd >= plan.bound_usd * (1 - ENOUGH_RATIO):
+            return plan
     master = Master(problem)
     shifted = None if warm is None else _shifted(problem, warm)
     if shifted is not None:
@@ -55,13 +61,13 @@ def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
     tighter_usd = master.bound_usd(relaxed.duals, packing.bound_usd)
     relaxed = replace(relaxed, bound_usd=min(relaxed.bound_usd, tighter_usd))
     answer = rounded(master, relaxed, packing.placed)
-    candidates = [_still(problem), _at_rest(problem)]
-    if shifted is not None:
-        candidates.insert(0, shifted)
     improve(master, answer, relaxed)
-    candidates.insert(0, _choice(problem, answer))
+    candidates = [_choice(problem, answer), *found, *([] if shifted is None else [shifted]), *rest]
     bound = Proof(relaxed.bound_usd + master.constant_usd, relaxed.duals, master.frame)
-    return _plan(problem, candidates, COLUMN_GENERATION, bound)
+    if whole is None:
+        return _plan(problem, candidates, COLUMN_GENERATION, bound)
+    tighter = min(whole.proof, bound, key=lambda proof: proof.bound_usd)
+    return _plan(problem, candidates, f"{EXACT}, {COLUMN_GENERATION}", tighter)
 
 
 def _plan(problem: PlanProblem, candidates: list[Choice], solver: str, proof: Proof) -> Plan:

@@ -16,6 +16,7 @@ from streams.domain.plan.response import NONE, Answer
 from streams.domain.plan.rounding import rounded
 from streams.domain.plan.running_mode import rechosen
 from streams.domain.plan.site_cost import costs
+from streams.domain.plan.solve import COLUMN_GENERATION, EXACT, solve_plan
 from streams.domain.plan.value import outcome
 from tests.plan_case import fleet
 
@@ -121,3 +122,18 @@ def test_search_ends_where_the_gap_is_allowed() -> None:
     modes, gap_usd = answer.modes.copy(), relaxed.bound_usd - answer.worth_usd()
     search(answer, moves(master, relaxed.duals), gap_usd, gap_usd)
     assert (answer.modes == modes).all()
+
+
+def test_what_the_nodes_leave_open_is_planned_by_column_generation_too_and_the_better_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = fleet(10, sites=1, groups=4, jobs=6)
+    monkeypatch.setattr("streams.domain.plan.exact.MAX_NODES", 1)
+    alone, both = exact(case), solve_plan(case)
+    assert alone is not None
+    monkeypatch.setattr("streams.domain.plan.exact.MAX_COLUMNS", 0)
+    generated = solve_plan(case)
+    assert both.solver.startswith(f"{EXACT}, {COLUMN_GENERATION}")
+    worth_usd = outcome(case, alone.modes, alone.placements).worth_usd
+    assert both.objective_usd == max(worth_usd, generated.objective_usd)
+    assert both.bound_usd == min(alone.proof.bound_usd, generated.bound_usd)
