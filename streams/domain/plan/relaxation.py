@@ -7,8 +7,8 @@ import numpy as np
 from streams.domain.plan.master import Master
 from streams.domain.plan.problem import Floats
 
-TOLERANCE_RATIO = 1e-4
-"""The relaxation is done where its bound is this close to its optimum: a tenth of the gap that a plan may have."""
+TOLERANCE_RATIO = 2e-5
+"""The relaxation is done where its bound is this close to its optimum: a fiftieth of the gap that a plan may have."""
 MAX_ROUNDS = 200
 SMOOTHING = 0.5
 """Weight of the best bound's prices. 0.5 and 0.8 took the same number of rounds, within one."""
