@@ -16,7 +16,8 @@ from schemas import events
 from schemas.events import CommandKind, WorkloadAction
 from simulators.identity import request_event_id
 from simulators.noise import Noise
-from simulators.timeline import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_datetime, to_ms
+from simulators.timeline import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_ms
+from simulators.workload import follow_up
 
 SHORTEST_WAIT_S = 300
 _WAIT_RANKS = (0.0, 0.10, 0.25, 0.35, 0.50, 0.65, 0.75, 1.0)
@@ -76,14 +77,8 @@ class Patience:
         ]
         for at_ms, workload_id, request in sorted(due, key=lambda found: found[:2]):
             del self._asked[workload_id]
-            yield events.WorkloadRequest(
-                event_id=request_event_id(workload_id, WorkloadAction.CANCEL, at_ms),
-                workload_id=workload_id,
-                action=WorkloadAction.CANCEL,
-                observed_at=to_datetime(at_ms),
-                customer_id=request.customer_id,
-                reason="withdrawn: waited too long" if request.deadline is None else "withdrawn: too late to be done",
-            )
+            reason = "withdrawn: waited too long" if request.deadline is None else "withdrawn: too late to be done"
+            yield follow_up(workload_id, WorkloadAction.CANCEL, at_ms, request.customer_id, reason)
 
     def _until_ms(self, request: events.WorkloadRequest, since_ms: int) -> int:
         if request.deadline is not None:

@@ -18,6 +18,7 @@ from simulators.gpu.xid import APPLICATION
 from simulators.identity import request_event_id
 from simulators.noise import Noise
 from simulators.timeline import SECOND_MS, to_datetime, to_ms
+from simulators.workload import follow_up
 
 _START_S = (10, 40)
 _FAILURE_CHANCE = 0.02
@@ -180,14 +181,8 @@ class Scheduler:
         self, job: _Job, action: WorkloadAction, at_ms: int, reason: str | None = None
     ) -> events.WorkloadRequest:
         submitted = self._submitted.get(job.workload_id)
-        return events.WorkloadRequest(
-            event_id=request_event_id(job.workload_id, action, at_ms),
-            workload_id=job.workload_id,
-            action=action,
-            observed_at=to_datetime(at_ms),
-            customer_id="unknown" if submitted is None else submitted.customer_id,
-            reason=reason,
-        )
+        customer_id = "unknown" if submitted is None else submitted.customer_id
+        return follow_up(job.workload_id, action, at_ms, customer_id, reason)
 
 
 def restarted(workload_id: str) -> str:

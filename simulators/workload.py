@@ -146,5 +146,19 @@ class Arrivals:
         )
 
 
+def follow_up(
+    workload_id: str, action: WorkloadAction, at_ms: int, customer_id: str, reason: str | None = None
+) -> events.WorkloadRequest:
+    """Returns what is asked or reported of a workload after its submission."""
+    return events.WorkloadRequest(
+        event_id=request_event_id(workload_id, action, at_ms),
+        workload_id=workload_id,
+        action=action,
+        observed_at=to_datetime(at_ms),
+        customer_id=customer_id,
+        reason=reason,
+    )
+
+
 def _stamp(at_ms: int) -> str:
     return to_datetime(at_ms).strftime("%Y%m%d-%H%M")

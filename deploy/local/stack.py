@@ -18,6 +18,7 @@ from deploy.local.error import (
     ServiceFailedError,
     StackError,
 )
+from deploy.local.first_answer import await_answer
 from deploy.local.home import Home
 from deploy.local.process import Process
 from deploy.local.progress import Progress
@@ -210,21 +211,10 @@ class Stack:
             (site.data / name).unlink(missing_ok=True)
 
     def _await_answer(self, service: Service, site: Site, running: Process) -> None:
-        """Waits for the first good answer, then provisions. Raises ServiceFailedError with the last log lines."""
-        deadline = time.monotonic() + service.ready_limit_s
-        while True:
-            try:
-                service.ready(site)
-                service.provision(site)
-            except NotReadyError as error:
-                reason = str(error)
-            else:
-                return
-            if not running.is_alive:
-                raise self._failed(service, site, "died while it started")
-            if time.monotonic() > deadline:
-                raise self._failed(service, site, f"did not answer within {service.ready_limit_s:.0f} s ({reason})")
-            self._progress.wait(POLL_S)
+        """Waits for the first good answer. Raises ServiceFailedError with the last log lines."""
+        failure = await_answer(service, site, running, self._progress)
+        if failure is not None:
+            raise self._failed(service, site, failure)
 
     def _failed(self, service: Service, site: Site, what: str) -> ServiceFailedError:
         lines = "\n".join(f"    {line}" for line in process.last_lines(site.log, LOG_LINES))

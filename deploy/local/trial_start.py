@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.local import process
+from deploy.local.first_answer import await_answer
 from deploy.local.port import free_port
 from deploy.local.progress import Progress
-from deploy.local.service import NotReadyError, Service, Site
+from deploy.local.service import Service, Site
 
 STOP_LIMIT_S = 120
-POLL_S = 0.1
 
 
 def trial_start(
@@ -35,21 +35,10 @@ def trial_start(
         program, *arguments = service.argv(site)
         environment = {"TMPDIR": str(site.scratch), **service.process_environment}
         running = process.spawn([program, *options, *arguments], directory=home, log=site.log, environment=environment)
-        is_up, limit_s = False, service.ready_limit_s
+        is_up = False
         try:
-            while running.is_alive and limit_s > 0 and not (is_up := _answers(service, site)):
-                progress.wait(POLL_S)
-                limit_s -= POLL_S
+            is_up = await_answer(service, site, running, progress) is None
         finally:
             is_ended = running.stop(signal.SIGTERM, STOP_LIMIT_S)
         if is_up and is_ended:
             afterwards(site)
-
-
-def _answers(service: Service, site: Site) -> bool:
-    try:
-        service.ready(site)
-        service.provision(site)
-    except NotReadyError:
-        return False
-    return True

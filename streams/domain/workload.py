@@ -116,13 +116,14 @@ class WorkloadBook:
     def at_facility(self, facility_id: str, requested_until: datetime) -> list[WorkloadTransition]:
         """Workloads that wait or run at a facility and were asked for by a moment, sorted by id."""
         live = {S.QUEUED, *ON_GPUS}
-        return [
+        found = (
             workload
-            for _, workload in sorted(self.newest.items())
+            for workload in self.newest.values()
             if workload.facility_id == facility_id
             and workload.to_state in live
             and workload.requested_at <= requested_until
-        ]
+        )
+        return sorted(found, key=lambda workload: workload.workload_id)
 
 
 def handle(
