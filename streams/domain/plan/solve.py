@@ -6,6 +6,7 @@ A small problem, such as a facility's own, is one program in whole numbers (`int
 2. Round: the jobs are packed (`packing`), a dive settles when groups run (`dive`), and each interval is filled with the
    running modes of its groups (`running_mode`).
 3. Improve: best answers and other runs for a group, each priced exactly, until the gap is small (`neighbourhood`).
+4. Prove: where it is still too large, the bound is tightened by branching on when groups run (`branching`).
 
 Every step counts its work and none looks at a clock, so the same problem gives the same bytes.
 """
@@ -16,6 +17,7 @@ from importlib.metadata import version
 import numpy as np
 
 from streams.domain.dispatch import cp_sat
+from streams.domain.plan.branching import branched
 from streams.domain.plan.integral import whole
 from streams.domain.plan.master import Master
 from streams.domain.plan.packing import packed
@@ -28,11 +30,13 @@ from streams.domain.plan.value import outcome
 
 OPTIMAL_RATIO = 1e-4
 """Gap up to which a plan is called optimal: the default of mixed-integer solvers (HiGHS `mip_rel_gap`)."""
+ALLOWED_RATIO = 1e-3
+"""Gap that a large plan may have: over it more is done for the bound."""
 SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
 INTEGRAL = "integer program 1"
-COLUMN_GENERATION = "column generation 4"
+COLUMN_GENERATION = "column generation 5"
 """With the version of the method, as another one finds other plans of the same worth."""
 
 Choice = tuple[dict[str, Ints], dict[str, Placement]]
@@ -54,10 +58,15 @@ def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
         master.append([(n, shifted[0][group.group_id]) for n, group in enumerate(problem.asic_groups)])
     relaxed = relax(master)
     packing = packed(master, relaxed)
-    tighter_usd = master.bound_usd(relaxed.duals, packing.bound_usd)
+    most_usd, _ = master.losses_usd(relaxed.duals)
+    jobs_usd = min(most_usd, packing.bound_usd)
+    tighter_usd = master.bound_usd(relaxed.duals, jobs_usd)
     relaxed = replace(relaxed, bound_usd=min(relaxed.bound_usd, tighter_usd))
     answer = rounded(master, relaxed, packing.placed)
     improve(master, answer, relaxed)
+    if relaxed.bound_usd - answer.worth_usd() > ALLOWED_RATIO * abs(relaxed.bound_usd + master.constant_usd):
+        tighter_usd = branched(master, relaxed.duals) + jobs_usd
+        relaxed = replace(relaxed, bound_usd=min(relaxed.bound_usd, tighter_usd))
     candidates = [_choice(problem, answer), *([] if shifted is None else [shifted]), *rest]
     bound = Proof(relaxed.bound_usd + master.constant_usd, relaxed.duals, master.frame)
     return _plan(problem, candidates, COLUMN_GENERATION, bound)
