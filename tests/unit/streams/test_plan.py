@@ -350,7 +350,7 @@ def test_same_problem_same_bytes_with_and_without_the_last_plan() -> None:
         assert {k: v.tobytes() for k, v in one.modes.items()} == {k: v.tobytes() for k, v in two.modes.items()}
         assert (one.placements, one.objective_usd, one.bound_usd) == (two.placements, two.objective_usd, two.bound_usd)
         assert (one.shadow_prices, one.given_up) == (two.shadow_prices, two.given_up)
-    assert warm.bound_usd == pytest.approx(first.bound_usd, rel=1e-3)
+    assert min(warm.bound_usd, first.bound_usd) >= max(warm.objective_usd, first.objective_usd)
 
 
 @FEW
