@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from streams.domain.plan.exact import exact
+from streams.domain.plan.integral import whole
 from streams.domain.plan.master import Master
 from streams.domain.plan.neighbourhood import moves, search
 from streams.domain.plan.packing import packed
@@ -83,7 +83,7 @@ def test_what_packing_proves_is_a_bound_and_gangs_that_share_a_group_badly_make_
     # Of each group three fifths: one fits, and the relaxation takes a part of the next.
     large = tuple(replace(job, gpus=int(units[0]) * 3 // 5, running_on=None) for job in case.jobs)
     problem = replace(case, jobs=large)
-    master, best = Master(problem), exact(problem)
+    master, best = Master(problem), whole(problem)
     relaxed = relax(master)
     tighter = master.bound_usd(relaxed.duals, packed(master, relaxed).bound_usd) + master.constant_usd
     assert best is not None
