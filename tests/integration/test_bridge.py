@@ -7,6 +7,7 @@ import socketserver
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,6 +90,17 @@ def test_http_answers_when_kafka_has_the_events_and_names_what_it_refuses(world:
             late = lines(price(40, 15))
             assert sender.post("grid.prices", late)[0] == 503
             assert sender.get("/health") == (503, {"kafka": False})
+            with ThreadPoolExecutor(1) as another:
+
+                def beside_four_that_wait() -> tuple[int, Any]:
+                    waiting = another.submit(sender.post, "grid.prices", lines(*[price(50)] * 4))
+                    answered = sender.post("grid.prices", both)
+                    waiting.result()
+                    return answered
+
+                # Whichever comes first waits for Kafka; five may.
+                busy = world.wait(beside_four_that_wait, lambda found: found[0] == 429)
+            assert busy[1] == {"error": "4 events wait for Kafka already"}
         finally:
             world.stack.up(only=["kafka", "registry"])
         world.wait(lambda: sender.post("grid.prices", late), lambda found: found == (200, {"delivered": 1}))
