@@ -31,6 +31,6 @@ def test_an_end_before_what_was_handled_is_refused_with_the_mend() -> None:
         resumed("tester", PLACE, 10, (3, 9), mend=group_reset("g", PLACE))
     assert str(refused.value) == (
         "audit.events [2]: the log ends at offset 9, and tester has handled it up to 10: its end was lost, or the "
-        "topic was made anew; `kafka-consumer-groups --group g --topic audit.events:2 --reset-offsets --to-latest --execute` "
-        "lets it go on from there"
+        "topic was made anew; `kafka-consumer-groups --group g --topic audit.events:2 --reset-offsets --to-latest "
+        "--execute` lets it go on from there"
     )
