@@ -1,7 +1,8 @@
 """The plan of a small problem, one or two facilities of some groups: its program solved to the end by branch and bound.
 
-Shadow prices are the duals of the linear relaxation. HiGHS with one thread, a fixed seed and a limit in nodes, so that
-the same problem gives the same bytes.
+Shadow prices are the duals of the linear relaxation. Where jobs run on over several intervals, only the sum of what one
+more GPU is worth in all of these is settled, not which of them has it. HiGHS with one thread, a fixed seed and a limit
+in nodes, so that the same problem gives the same bytes.
 """
 
 from dataclasses import dataclass

@@ -32,8 +32,8 @@ ENOUGH_RATIO = 5e-3
 SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
-EXACT = "branch and bound 3"
-COLUMN_GENERATION = "column generation 4"
+EXACT = "branch and bound 4"
+COLUMN_GENERATION = "column generation 5"
 """With the version of the method, as another one finds other plans of the same worth."""
 
 Choice = tuple[dict[str, Ints], dict[str, Placement]]

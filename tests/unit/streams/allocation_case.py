@@ -13,6 +13,8 @@ from streams.domain.allocation import modes_of
 from tests import streams_event as a
 
 PENALTY_USD_MWH = 100_000.0
+TRANSFORMER_PENALTY_USD_MWH = 500_000.0
+CAP_PENALTY_USD_MWH = 1_000_000.0
 
 
 def asic(name: str = "m1", options: tuple[tuple[e.PowerMode, float, float], ...] | None = None) -> e.GroupInput:
@@ -134,7 +136,12 @@ def objective(case: e.AllocationSnapshot, modes: dict[str, e.PowerMode], places:
     load = idle + sum(extra_mw.values()) * case.pue_ratio
     margin = revenue - lost - case.power_cost_usd_mwh * load + case.payment_usd_mwh * (case.cap_mw - load)
     if case.limit_mw is not None:
-        margin -= max(load - max(case.limit_mw, idle), 0.0) * PENALTY_USD_MWH
+        margin -= max(load - case.limit_mw, 0.0) * PENALTY_USD_MWH
+    # What is over a cap is idle load alone.
+    margin -= max(idle - case.cap_mw, 0.0) * CAP_PENALTY_USD_MWH
+    for limit in case.transformers:
+        own = sum(group.idle_power_mw for group in case.groups if group.transformer_id == limit.transformer_id)
+        margin -= max(own * case.pue_ratio - limit.cap_mw, 0.0) * TRANSFORMER_PENALTY_USD_MWH
     return margin + _capacity_usd_h(case, load - idle)
 
 
@@ -234,7 +241,7 @@ MINERS = (
 def site(
     draw: random.Random, groups: int = 40, jobs: int = 60, gpu_groups: int = 1, transformers: int = 0
 ) -> e.AllocationSnapshot:
-    """A site as it might be: its cap from a third of its miners' load to a little over it, a grid call in three of ten.
+    """A site as it might be: its cap from a third of its miners' load to a little over it, a call in three of ten.
 
     Half of the workloads run, where there is room; those that wait want a third more GPUs than there are, or more.
     Groups are behind transformers in turn, which carry from half of what is behind them to a little over it.

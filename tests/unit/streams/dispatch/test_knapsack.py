@@ -255,7 +255,7 @@ def test_beyond_its_limit_the_general_solver_decides_and_says_so(monkeypatch: py
     assert knapsack.optimum(found, state_limit=3) is None
     monkeypatch.setattr(knapsack, "optimum", lambda _: None)
     theirs = solve(case)
-    assert theirs.solver == cp_sat.name()
+    assert theirs.solver == f"{knapsack.NAME}, {cp_sat.name()}"
     assert (theirs.status, theirs.objective_usd_h) == ("OPTIMAL", ours.objective_usd_h)
 
 
