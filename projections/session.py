@@ -71,6 +71,7 @@ class ProjectionSession:
         self._limit = DeadLetterLimit(config.dead_letter_limit)
         self._owned: dict[Place, Claim] = {}
         self._applied: dict[Place, int] = {}
+        self._told: dict[Place, int] = {}
         self._pace_ms: dict[str, float] = {}
         self._failure: Exception | None = None
         self._is_paused = False
@@ -121,6 +122,7 @@ class ProjectionSession:
             self._pipeline.wait(_POLL_S)
         self._submit()
         self._pipeline.drain()
+        self._tell_kafka()
 
     def close(self) -> None:
         """Leaves the group, the broker and the store."""
@@ -213,6 +215,7 @@ class ProjectionSession:
             # A broker that is away shows elsewhere.
             with suppress(KafkaException):
                 self._show_lag()
+            self._tell_kafka()
 
     def _show_lag(self) -> None:
         self._shown_at = time.monotonic()
@@ -230,6 +233,15 @@ class ProjectionSession:
             seconds[name] = max(seconds[name], lag * self._pace_ms.get(name, 0.0) / 1000)
         for name, lag_s in seconds.items():
             metric.LAG_SECONDS.labels(self._worker, name).set(lag_s)
+
+    def _tell_kafka(self) -> None:
+        """Commits to the group what is applied, for tools that show its lag; the store's offsets are what counts."""
+        new = {place: at for place, at in self._applied.items() if place in self._owned and self._told.get(place) != at}
+        if new:
+            with suppress(KafkaException):
+                offsets = [TopicPartition(*place, at) for place, at in new.items()]
+                self._consumer.commit(offsets=offsets)
+            self._told |= new
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         # Step 1. An exception here would be lost in the client's callback.
@@ -261,6 +273,7 @@ class ProjectionSession:
         self._gathering.forget(places)
         try:
             self._pipeline.drain()
+            self._tell_kafka()
             self._sink.release(places)
         except Exception as error:  # noqa: BLE001 - raised by `step`: an exception here would be lost in the callback
             self._failure = error
