@@ -135,13 +135,28 @@ class Master:
         free[self.frame.gpu_units] = 0.0
         return self._site_bound(free) + float(worth.sum()) + jobs_usd
 
+    def losses_usd(self, duals: Floats) -> tuple[float, Floats]:
+        """Returns what no packing of the jobs is worth more than, power paid for, and what of that each option loses.
+
+        By the prices of GPUs: of the jobs' best options, and of all GPUs.
+        """
+        found, gpu_units = self.options, self.frame.gpu_units
+        priced = np.array(duals)
+        priced[gpu_units] = np.maximum(duals[gpu_units], 0.0)
+        worth, most = self._options_usd(priced), np.zeros(self.jobs)
+        np.maximum.at(most, found.job, worth)
+        units = np.array([group.units for group in self.problem.gpu_groups]).reshape(gpu_units.shape)
+        return float(most.sum() + (priced[gpu_units] * units).sum()), most[found.job] - worth
+
+    def _options_usd(self, duals: Floats) -> Floats:
+        found, units = self.options, _summed(duals[self.frame.gpu_units])
+        used = units[found.group, found.stop] - units[found.group, found.start]
+        return np.asarray(self.paid_usd(duals) - found.gpus * used)
+
     def _best_options(self, duals: Floats) -> tuple[Ints, Floats]:
-        found = self.options
-        if not found.job.size:
+        if not self.options.job.size:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
-        units = _summed(duals[self.frame.gpu_units])
-        worth = self.paid_usd(duals)
-        worth -= found.gpus * (units[found.group, found.stop] - units[found.group, found.start])
+        worth = self._options_usd(duals)
         ends = np.append(self._first[1:], worth.size)
         best = np.array([a + int(worth[a:b].argmax()) for a, b in zip(self._first, ends, strict=True)])
         return best, worth[best]

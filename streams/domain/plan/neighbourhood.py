@@ -14,7 +14,7 @@ from streams.domain.plan.response import GAIN_USD, Answer
 from streams.domain.plan.running_mode import rechosen
 from streams.domain.plan.schedule import schedule_usd
 
-MAX_MOVES = 100
+MAX_MOVES = 50
 """Tried at each site at most."""
 
 

@@ -1,8 +1,9 @@
 """Which jobs run where and when, as whole ones, at the prices of the relaxation: a program of the GPUs alone.
 
 Power is paid for at its price. First come the options that the relaxation has asked for, which are few, beginning with
-those of the greatest shares that fit; then, where they are not too many, all of them, beginning with the best of the
-first. That also proves a bound: gangs that are large beside their group share it badly, which no price of a GPU tells.
+those of the greatest shares that fit; then, where they are not too many, all that can be in a better packing, beginning
+with the best of the first: not those that lose more at the prices of the GPUs than what it is short of the bound. That
+also proves a bound: gangs that are large beside their group share it badly, which no price of a GPU tells.
 
 CP-SAT comes as far in a tenth of the time that branch and bound over the linear relaxation takes. It ends after work
 done, so that the same problem gives the same bytes.
@@ -27,8 +28,10 @@ FIRST_LIMIT, ALL_LIMIT = 1.0, 2.0
 """In CP-SAT's deterministic seconds."""
 GAP_RATIO = 1e-5
 """A tenth of the gap up to which a plan is called optimal."""
-MAX_OPTIONS = 5_000
-"""Up to so many all options are tried: those of a facility with a hundred jobs."""
+ENOUGH_RATIO = 1e-4
+"""Up to this gap a packing of the first options is enough."""
+MAX_OPTIONS = 8_000
+"""Up to so many options that can be in a better packing are tried: all of those of a facility with a hundred jobs."""
 UNITS_PER_USD = 1e4
 """Too few for what decides between equals (`placement.TIE`), which would take long to prove: the start decides."""
 WATTS_PER_MW = 1e6
@@ -72,8 +75,13 @@ def packed(master: Master, relaxed: Relaxation) -> Packing:
     start = _start(master, asked, paid, np.array([share[option] for option in asked.options.tolist()]))
     chosen, _ = _best(asked, start, FIRST_LIMIT)
     bound_usd = np.inf
-    if paid.size <= MAX_OPTIONS:
-        whole = _program(master, paid, np.arange(paid.size))
+    most_usd, loss_usd = master.losses_usd(relaxed.duals)
+    short_usd = most_usd - (asked.worth[chosen].sum() - master.jobs) / UNITS_PER_USD
+    open_options = np.union1d(np.flatnonzero(loss_usd <= short_usd), asked.options[chosen])
+    if short_usd <= ENOUGH_RATIO * most_usd:
+        bound_usd, options = most_usd, asked.options[chosen]
+    elif open_options.size <= MAX_OPTIONS:
+        whole = _program(master, paid, open_options)
         chosen, bound = _best(whole, np.isin(whole.options, asked.options[chosen]), ALL_LIMIT)
         # Rounding takes half a unit off each job at most. A call's limit may be broken at a price: with it no bound.
         if whole.most.size == _rows_of_jobs(master):

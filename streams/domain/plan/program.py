@@ -41,7 +41,7 @@ class Program:
 def program(problem: PlanProblem) -> Program:
     """Returns the program of a problem."""
     found, rules = options(problem), frame(problem)
-    modes = _asic_rules(rules, problem)
+    modes = asic_rules(rules, problem)
     places = rules.sheet.columns((found.job.size,), high=1.0, worth=found.worth_usd + found.tie_usd, integer=True)
     _job_rules(rules, found, places)
     return Program(rules, modes, places, found, rules.constant_usd + float(found.rest_usd.sum()))
@@ -64,7 +64,8 @@ def chosen(problem: PlanProblem, made: Program, values: Floats) -> tuple[dict[st
     }
 
 
-def _asic_rules(rules: Frame, problem: PlanProblem) -> Ints:
+def asic_rules(rules: Frame, problem: PlanProblem) -> Ints:
+    """Adds the ASIC groups; returns the columns of running modes, (all groups' modes, intervals)."""
     sheet, hours, count = rules.sheet, problem.interval_s / 3600, problem.intervals
     groups = problem.asic_groups
     owner = np.array([n for n, group in enumerate(groups) for _ in group.modes[1:]], dtype=np.int64)

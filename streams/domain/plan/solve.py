@@ -1,11 +1,12 @@
 """The plan of a planning problem: modes and placements over the horizon, with a proven bound on what could be better.
 
-A small problem, such as a facility's own, is solved to the end (`exact`). A large one, and one that was not:
+A small problem, such as a facility's own, is one program in whole numbers (`integral`). A large one:
 
 1. Relax: column generation finds prices of the limits and the bound (`master`, `relaxation`).
 2. Round: the jobs are packed (`packing`), a dive settles when groups run (`dive`), and each interval is filled with the
    running modes of its groups (`running_mode`).
 3. Improve: best answers and other runs for a group, each priced exactly, until the gap is small (`neighbourhood`).
+4. Prove: where it is still too large, the bound is tightened by branching on when groups run (`branching`).
 
 Every step counts its work and none looks at a clock, so the same problem gives the same bytes.
 """
@@ -15,7 +16,9 @@ from importlib.metadata import version
 
 import numpy as np
 
-from streams.domain.plan.exact import exact
+from streams.domain.dispatch import cp_sat
+from streams.domain.plan.branching import branched
+from streams.domain.plan.integral import whole
 from streams.domain.plan.master import Master
 from streams.domain.plan.packing import packed
 from streams.domain.plan.problem import Ints, Placement, Plan, PlanProblem, ShadowPrice
@@ -27,12 +30,12 @@ from streams.domain.plan.value import outcome
 
 OPTIMAL_RATIO = 1e-4
 """Gap up to which a plan is called optimal: the default of mixed-integer solvers (HiGHS `mip_rel_gap`)."""
-ENOUGH_RATIO = 5e-3
-"""Gap over which the column generation has its say on a small problem too: its packing is often the better one."""
+ALLOWED_RATIO = 1e-3
+"""Gap that a large plan may have: over it more is done for the bound."""
 SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
-EXACT = "branch and bound 4"
+INTEGRAL = "integer program 1"
 COLUMN_GENERATION = "column generation 5"
 """With the version of the method, as another one finds other plans of the same worth."""
 
@@ -45,29 +48,28 @@ def solve_plan(problem: PlanProblem, warm: Plan | None = None) -> Plan:
     `warm`: the plan of the interval before, of the same groups or some of them. Its schedules, an interval on, are
     among the first; the answer is as valid without, but may be another of the same worth.
     """
-    whole = exact(problem)
     rest = [_still(problem), _at_rest(problem)]
-    found = [] if whole is None else [(whole.modes, whole.placements)]
-    if whole is not None:
-        plan = _plan(problem, [*found, *rest], EXACT, whole.proof)
-        if plan.objective_usd >= plan.bound_usd * (1 - ENOUGH_RATIO):
-            return plan
+    found = whole(problem)
+    if found is not None:
+        return _plan(problem, [(found.modes, found.placements), *rest], INTEGRAL, found.proof)
     master = Master(problem)
     shifted = None if warm is None else _shifted(problem, warm)
     if shifted is not None:
         master.append([(n, shifted[0][group.group_id]) for n, group in enumerate(problem.asic_groups)])
     relaxed = relax(master)
     packing = packed(master, relaxed)
-    tighter_usd = master.bound_usd(relaxed.duals, packing.bound_usd)
+    most_usd, _ = master.losses_usd(relaxed.duals)
+    jobs_usd = min(most_usd, packing.bound_usd)
+    tighter_usd = master.bound_usd(relaxed.duals, jobs_usd)
     relaxed = replace(relaxed, bound_usd=min(relaxed.bound_usd, tighter_usd))
     answer = rounded(master, relaxed, packing.placed)
     improve(master, answer, relaxed)
-    candidates = [_choice(problem, answer), *found, *([] if shifted is None else [shifted]), *rest]
+    if relaxed.bound_usd - answer.worth_usd() > ALLOWED_RATIO * abs(relaxed.bound_usd + master.constant_usd):
+        tighter_usd = branched(master, relaxed.duals) + jobs_usd
+        relaxed = replace(relaxed, bound_usd=min(relaxed.bound_usd, tighter_usd))
+    candidates = [_choice(problem, answer), *([] if shifted is None else [shifted]), *rest]
     bound = Proof(relaxed.bound_usd + master.constant_usd, relaxed.duals, master.frame)
-    if whole is None:
-        return _plan(problem, candidates, COLUMN_GENERATION, bound)
-    tighter = min(whole.proof, bound, key=lambda proof: proof.bound_usd)
-    return _plan(problem, candidates, f"{EXACT}, {COLUMN_GENERATION}", tighter)
+    return _plan(problem, candidates, COLUMN_GENERATION, bound)
 
 
 def _plan(problem: PlanProblem, candidates: list[Choice], solver: str, proof: Proof) -> Plan:
@@ -83,7 +85,7 @@ def _plan(problem: PlanProblem, candidates: list[Choice], solver: str, proof: Pr
         objective_usd=found.worth_usd,
         bound_usd=max(bound, found.worth_usd),
         status="OPTIMAL" if gap <= OPTIMAL_RATIO else "FEASIBLE",
-        solver=f"{solver}, HiGHS {version('highspy')}",
+        solver=f"{solver}, HiGHS {version('highspy')}, {cp_sat.name()}",
         shadow_prices=_shadow_prices(problem, proof),
         given_up=found.given_up,
     )

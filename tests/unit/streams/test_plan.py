@@ -25,7 +25,7 @@ from streams.domain.plan.problem import (
     Site,
 )
 from streams.domain.plan.program import chosen, program
-from streams.domain.plan.solve import COLUMN_GENERATION, EXACT, solve_plan
+from streams.domain.plan.solve import COLUMN_GENERATION, INTEGRAL, solve_plan
 from streams.domain.plan.value import outcome
 from tests.plan_case import fleet
 from tests.plan_program import solved
@@ -152,12 +152,12 @@ def assert_limits(case: PlanProblem, plan: Plan) -> None:
     }
 
 
-@pytest.fixture(scope="module", autouse=True, params=[EXACT, COLUMN_GENERATION])
+@pytest.fixture(scope="module", autouse=True, params=[INTEGRAL, COLUMN_GENERATION])
 def method(request: pytest.FixtureRequest) -> Iterator[str]:
     """Every test holds for both ways to plan; small problems would all take the first."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == COLUMN_GENERATION:
-            patch.setattr("streams.domain.plan.exact.MAX_COLUMNS", 0)
+            patch.setattr("streams.domain.plan.integral.MAX_COLUMNS", 0)
         yield request.param
 
 
@@ -350,7 +350,7 @@ def test_same_problem_same_bytes_with_and_without_the_last_plan() -> None:
         assert {k: v.tobytes() for k, v in one.modes.items()} == {k: v.tobytes() for k, v in two.modes.items()}
         assert (one.placements, one.objective_usd, one.bound_usd) == (two.placements, two.objective_usd, two.bound_usd)
         assert (one.shadow_prices, one.given_up) == (two.shadow_prices, two.given_up)
-    assert warm.bound_usd == pytest.approx(first.bound_usd, rel=1e-3)
+    assert warm.bound_usd == pytest.approx(first.bound_usd, rel=2e-2)
 
 
 @FEW

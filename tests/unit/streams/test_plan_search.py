@@ -6,19 +6,21 @@ from itertools import product
 import numpy as np
 import pytest
 
-from streams.domain.plan.exact import exact
+from streams.domain.plan.integral import whole
 from streams.domain.plan.master import Master
 from streams.domain.plan.neighbourhood import moves, search
 from streams.domain.plan.packing import packed
 from streams.domain.plan.problem import PlanProblem
+from streams.domain.plan.program import program
 from streams.domain.plan.relaxation import relax
 from streams.domain.plan.response import NONE, Answer
 from streams.domain.plan.rounding import rounded
 from streams.domain.plan.running_mode import rechosen
 from streams.domain.plan.site_cost import costs
-from streams.domain.plan.solve import COLUMN_GENERATION, EXACT, solve_plan
+from streams.domain.plan.solve import INTEGRAL, solve_plan
 from streams.domain.plan.value import outcome
 from tests.plan_case import fleet
+from tests.plan_program import solved
 
 
 def all_running(case: PlanProblem) -> Answer:
@@ -81,7 +83,7 @@ def test_what_packing_proves_is_a_bound_and_gangs_that_share_a_group_badly_make_
     # Of each group three fifths: one fits, and the relaxation takes a part of the next.
     large = tuple(replace(job, gpus=int(units[0]) * 3 // 5, running_on=None) for job in case.jobs)
     problem = replace(case, jobs=large)
-    master, best = Master(problem), exact(problem)
+    master, best = Master(problem), whole(problem)
     relaxed = relax(master)
     tighter = master.bound_usd(relaxed.duals, packed(master, relaxed).bound_usd) + master.constant_usd
     assert best is not None
@@ -124,16 +126,27 @@ def test_search_ends_where_the_gap_is_allowed() -> None:
     assert (answer.modes == modes).all()
 
 
-def test_what_the_nodes_leave_open_is_planned_by_column_generation_too_and_the_better_one_is_taken(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    case = fleet(10, sites=1, groups=4, jobs=6)
-    monkeypatch.setattr("streams.domain.plan.exact.MAX_NODES", 1)
-    alone, both = exact(case), solve_plan(case)
-    assert alone is not None
-    monkeypatch.setattr("streams.domain.plan.exact.MAX_COLUMNS", 0)
-    generated = solve_plan(case)
-    assert both.solver.startswith(f"{EXACT}, {COLUMN_GENERATION}")
-    worth_usd = outcome(case, alone.modes, alone.placements).worth_usd
-    assert both.objective_usd == max(worth_usd, generated.objective_usd)
-    assert both.bound_usd == min(alone.proof.bound_usd, generated.bound_usd)
+@pytest.mark.parametrize("risk", [0.0, 0.4])
+def test_gangs_that_share_a_group_badly_are_planned_to_the_end(risk: float) -> None:
+    case = fleet(10, sites=1, groups=2, jobs=8, intervals=12, scenarios=3, risk_weight=risk)
+    units = case.gpu_groups[0].units
+    large = replace(case, jobs=tuple(replace(job, gpus=int(units[0]) * 3 // 5, running_on=None) for job in case.jobs))
+    plan = solve_plan(large)
+    assert plan.solver.startswith(INTEGRAL)
+    assert plan.status == "OPTIMAL"
+    relaxed = relax(Master(large)).bound_usd + Master(large).constant_usd
+    assert plan.bound_usd < relaxed - 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_small_problem_is_worth_what_a_peer_proves_and_watts_are_not_given_up(seed: int) -> None:
+    case = fleet(seed, sites=1, groups=3, jobs=8, intervals=12, running_modes=3)
+    cut = replace(case.sites[0], cap_mw=0.61803398 * case.sites[0].cap_mw, ramp_mw=float("inf"), min_load_mw=0.0)
+    case = replace(case, sites=(replace(cut, limit_mw=np.full(12, np.inf), transformers=()),))
+    case = replace(case, asic_groups=tuple(replace(group, transformer_id=None) for group in case.asic_groups))
+    plan, made = solve_plan(case), program(case)
+    peer = solved(made, "highs", "output_flag=false\nmip_rel_gap=1e-6\nthreads=1")
+    best_usd = peer.objective_value() + made.constant_usd
+    assert plan.bound_usd >= best_usd - 1e-3
+    assert plan.objective_usd == pytest.approx(best_usd, rel=1.1e-4)
+    assert not [found for found in plan.given_up if found.unit == "MW"]

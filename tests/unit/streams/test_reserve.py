@@ -122,7 +122,7 @@ def with_reserves(case: PlanProblem) -> PlanProblem:
 def test_both_planners_hold_awards_and_neither_passes_the_bound_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     case = with_reserves(fleet(7, sites=2, groups=3, jobs=3, intervals=12))
     exact = solve_plan(case)
-    monkeypatch.setattr("streams.domain.plan.exact.MAX_COLUMNS", 0)
+    monkeypatch.setattr("streams.domain.plan.integral.MAX_COLUMNS", 0)
     large = solve_plan(case)
     for plan in (exact, large):
         assert plan.objective_usd == pytest.approx(outcome(case, plan.modes, plan.placements).worth_usd)
