@@ -132,12 +132,11 @@ def test_optimum_over_a_soft_limit_is_that_of_the_general_solver(seed: int) -> N
     assert_is_that_of_the_general_solver(soft(seed, seed % 3))
 
 
-def test_search_of_all_that_is_in_doubt_at_once_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_that_judges_all_states_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [choices(tight(random.Random(seed))) if seed % 2 else soft(seed) for seed in range(60)]
     bests = [knapsack.optimum(found) for found in cases]
     # All states are judged then.
     monkeypatch.setattr(core_search, "FEW", 0)
-    monkeypatch.setattr(core_search, "SHARES", (1.0,))
     for found, best in zip(cases, bests, strict=True):
         again = knapsack.optimum(found)
         assert best is not None

@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from streams.domain.choice import choices
@@ -17,7 +18,10 @@ def test_repaired_selection_keeps_cap_transformers_and_gpus(seed: int) -> None:
     problem = problem_of(choices(case), merged=False)
     prices = dual(problem)
     reduced = prices.reduced(problem)
-    chosen = repaired(problem, prices, reduced.max(axis=1, keepdims=True) - reduced)
+    losses = reduced.max(axis=1, keepdims=True) - reduced
+    # All at their defaults, but for the workloads, which run nowhere.
+    near = np.where(problem.jobs, 0, losses.argmin(axis=1)).tolist()
+    chosen = repaired(problem, prices, losses, near)
     assert chosen is not None
     assert problem.load_w(chosen) <= problem.cap_w
     parts = (problem.watts, problem.gpus, problem.pool, problem.transformer)
