@@ -21,6 +21,8 @@ class Core:
     `default`: option of every class; `root`: what the defaults of the groups draw, are worth and hold; `classes`: first
     the workloads, as given, then the groups; `blocks`: the positions of groups by transformer, -1 for none.
 
+    `low` and `high`: by how much the groups can lower and raise each row against `root`.
+
     `order`: the options of each, by what they lose, the default first; `losses`: how much that is. `changes`: what a
     workload's draws, and what a group's changes against the default, shape (rows, classes, options). Rows are watts,
     worth, the GPUs of each pool and the watts behind each transformer.
@@ -51,3 +53,6 @@ class Core:
         self.root: Ints = at_default.sum(axis=1)
         self.changes: Ints = np.take_along_axis(rows[:, self.classes], self.order[None], axis=2)
         self.changes -= at_default[:, self.classes, None]
+        usable = np.where(losses[asics] <= gap, self.changes[:, len(jobs) :], 0)
+        self.low: Ints = usable.min(axis=2, initial=0).sum(axis=1)
+        self.high: Ints = usable.max(axis=2, initial=0).sum(axis=1)

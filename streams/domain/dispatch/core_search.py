@@ -6,13 +6,13 @@ and transformers would have been paid, so selections better than a known one lie
 
 1. The workloads alone, power at its price, are best as a table by GPUs has them (`gpu_table`). Repair these and the
    defaults of the groups until they keep the limits, then use what is left: a known selection (`rounding`).
-2. Open the workloads, each with the options that lose less than the gap (`core`). The states are what the selections so
-   far draw, hold and are worth; what they hold of a pool need not be told apart once nothing that is still open holds
-   any of it. A state is dropped where another one holds the same, draws no more and is worth as much (dominance), and
-   where the table has nothing that makes it better than the best known (bound).
-3. Open the ASIC groups in the same way, within what is left of the gap: those behind each transformer for themselves,
-   and the others, or in halves, as few states each are quicker put together than many opened one class after the other.
-4. Put all together, the largest part last: of it, each state of the others needs only those that fill the power.
+2. Open the workloads one after the other, each with the options that lose less than the gap (`core`). The states are
+   what the selections so far draw, hold and are worth (`states`); what they hold of a pool need not be told apart once
+   nothing that is still open holds any of it. A state is dropped where another one holds the same, draws no more and is
+   worth as much (dominance), and where the table has nothing that makes it better than the best known (bound).
+3. Open the ASIC groups in the same way, within what is left of the gap, in parts: those behind each transformer and the
+   others, or two halves. Few states of each part are sooner put together than many are opened class by class.
+4. Put all together, the largest part last: of it, a state of the others needs only those that fill the power.
 
 Where the states are few, several classes are opened before they are judged.
 
@@ -76,9 +76,9 @@ class _Search:
         # Worth of the workloads from each on after their power and GPUs are paid for.
         best = reduced[self._table.jobs].max(axis=1, initial=0.0)
         self._rest = np.append(best[::-1].cumsum()[::-1], 0.0)
-        peak_w = problem.peak_w(prices.watt)
+        self._peak_w = problem.peak_w(prices.watt)
         # What is left at most of what the load is paid.
-        self._most = prices.watt * peak_w - problem.penalty(peak_w)
+        self._most = prices.watt * self._peak_w - problem.penalty(self._peak_w)
         self._rooms = range(len(problem.rooms))
 
     def start(self, near: list[int] | None) -> list[int] | None:
@@ -125,7 +125,7 @@ class _Search:
         core = self._core
         for depth, n in enumerate(positions, start=1):
             usable = bisect_right(core.losses[n], gap)
-            if self._budget.states < 0:
+            if not len(states) or self._budget.states < 0:
                 break
             if usable == 1:
                 states.rows[:] += core.changes[:, n, :1]
@@ -141,11 +141,19 @@ class _Search:
         pools, is_open = self._problem.pools, self._table.is_open[depth]
         held = rows[Core.HELD : Core.HELD + len(pools)]
         left = np.array(pools)[:, None] - held
-        value, gain = self._promise(rows, self._rooms), self._table.gain[depth]
+        load = rows[Core.WATTS] + self._core.low[Core.WATTS]
+        fits = (left >= 0).all(axis=0) & (load <= self._problem.cap_w)
+        for t in self._rooms:
+            fits &= self._behind(rows, t) + self._behind(self._core.low, t) <= self._problem.rooms[t]
+        # The load that pays best of those that can still be had.
+        most = rows[Core.WATTS] + self._core.high[Core.WATTS] + self._table.watts[depth]
+        load = np.maximum(load, np.minimum(self._peak_w, most))
+        paid = self._prices.watt * load - self._problem.penalties(load)
+        value, gain = self._promise(rows, self._rooms) - self._most + paid, self._table.gain[depth]
         bound = value + gain[np.maximum(left[is_open].sum(axis=0), 0)]
         if len(pools) > 1:
             bound = np.minimum(bound, value + self._rest[depth] + np.array(self._prices.gpu) @ left)
-        index = np.flatnonzero((left >= 0).all(axis=0) & (bound > self._known))
+        index = np.flatnonzero(fits & (bound > self._known))
         keys = [part[index] for part in held[is_open]]
         if self._rooms:
             # Of states that draw the same elsewhere, one that draws less in all does so behind the first as well.

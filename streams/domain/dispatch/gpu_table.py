@@ -10,10 +10,14 @@ from streams.domain.dispatch.problem import Floats, Problem
 
 
 class GpuTable:
-    """`jobs`: the workloads' classes, in order; `gain[n][f]`: worth of those from the n-th on, with `f` GPUs for them.
+    """`jobs`: the workloads' classes, in order. Of those from the n-th on:
 
-    The order is that of `losses` (shape as the options'), the least first; with several pools those with places in one
-    alone come first but for the last pool's, so that what is held of a pool is told apart for as short as can be.
+    `gain[n][f]`: what they can be worth with `f` GPUs for all of them; `is_open[n]`: the pools with places for them;
+    `watts[n]`: the most that they can draw, W.
+
+    Those in doubt come last, by what their second option loses (`losses`, shape as the options'): in a search they
+    multiply states. With several pools, those with places in one alone come first but for the last pool's, so that what
+    is held of a pool is told apart for as short as can be.
     """
 
     def __init__(self, problem: Problem, prices: Dual, losses: Floats) -> None:
@@ -26,11 +30,11 @@ class GpuTable:
         turn = np.where(several, last, in_pool.argmax(axis=1) + in_pool[:, last])
         order = np.lexsort((-second, turn))
         self.jobs: list[int] = found[order].tolist()
-        # Pools that places of the workloads from each on are in.
         is_open = np.logical_or.accumulate(in_pool[order][::-1])[::-1]
         self.is_open = np.vstack([is_open, np.zeros(last + 1, np.bool_)])
         gpus, watts = problem.gpus[self.jobs], problem.watts[self.jobs]
         value = problem.worth[self.jobs] - prices.watts(problem.transformer[self.jobs]) * watts
+        self.watts = np.append(watts.max(axis=1, initial=0)[::-1].cumsum()[::-1], 0)
         self._options = [list(zip(*own, strict=True)) for own in zip(gpus.tolist(), value.tolist(), strict=True)]
         self._units = sum(problem.pools)
         self.gain = np.zeros((len(self.jobs) + 1, self._units + 1))

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from streams.domain.dispatch.dual import Dual
 from streams.domain.dispatch.problem import Floats, Ints, Problem
 
-# Options that lose least: all pairs of them are tried at once.
+# Options that lose least, of which all pairs are tried at once. More of them, or of the exchanges, find hardly more.
 MOVES = 64
-EXCHANGES = 3
+EXCHANGES = 2
 
 
 def defaults(problem: Problem, losses: Floats) -> Ints:
@@ -31,8 +31,9 @@ def repaired(problem: Problem, prices: Dual, losses: Floats, chosen: list[int]) 
     near.shed(near.load_w - problem.peak_w(prices.watt), problem.watts)
     if near.load_w > problem.cap_w or any(w > room_w for w, room_w in zip(near.behind, problem.rooms, strict=True)):
         return None
-    near.fill()
+    # Before what is left is filled, which takes the first that fits.
     near.exchange(~problem.jobs)
+    near.fill()
     if len(problem.pools) > 1:
         near.exchange(problem.jobs)
     return near.chosen

@@ -1,7 +1,7 @@
 """The states of a dynamic program: selections of some classes, of which those that can't be the best are dropped."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,7 +27,8 @@ class States:
 
     def only(self, kept: Ints) -> "States":
         """Returns these of the states."""
-        return replace(self, rows=self.rows[:, kept], origin=tuple(index[kept] for index in self.origin))
+        origin = tuple(index[kept] for index in self.origin)
+        return States(self.rows[:, kept], self.parts, origin, self.position)
 
     def opened(self, core: Core, position: int, usable: int) -> "States":
         """Returns the states with each of the first options of the class at a position."""
