@@ -199,12 +199,9 @@ class _Search:
         low, high = problem.loads_w(self._prices.watt, self._most - gap)
         # Up to the first limit more is worth more: the last that fits is enough.
         free, room = problem.free_w - watts, high - watts
-        for n in self._rooms:
-            behind = problem.rooms[n] - self._behind(left.rows, n)
-            if n == t:
-                free, room = np.minimum(free, behind), np.minimum(room, behind)
-            else:
-                room = np.where(behind < 0, -np.inf, room)
+        if t >= 0:
+            behind = problem.rooms[t] - self._behind(left.rows, t)
+            free, room = np.minimum(free, behind), np.minimum(room, behind)
         first = np.maximum(np.searchsorted(draws, free, side="right") - 1, np.searchsorted(draws, low - watts))
         i, j = self._pairs(first, np.searchsorted(draws, room, side="right"))
         if not len(i):
