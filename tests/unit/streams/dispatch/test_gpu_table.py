@@ -9,7 +9,7 @@ from streams.domain.choice import choices
 from streams.domain.dispatch.dual import dual
 from streams.domain.dispatch.gpu_table import GpuTable
 from streams.domain.dispatch.problem import problem_of
-from tests.unit.streams.allocation_case import site
+from tests.unit.streams.site_case import site
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -16,7 +16,8 @@ from streams.domain.dispatch.merit_order import merit_order
 from streams.domain.dispatch.problem import problem_of
 from streams.domain.penalty import Rule
 from streams.domain.selection import extra_w, overloaded, worth
-from tests.unit.streams.allocation_case import asic, gpu, held_up, job, running, site, snapshot, snapshots
+from tests.unit.streams.allocation_case import asic, gpu, job, running, snapshot, snapshots
+from tests.unit.streams.site_case import held_up, site
 
 
 def assert_keeps_the_limits(found: Choices, best: knapsack.Optimum) -> None:
