@@ -13,7 +13,8 @@ def consumer_settings(kafka: Mapping[str, Any], worker: str, memory_mb: int) -> 
         **kafka,
         "group.id": worker,
         "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
+        # Where to begin is always said: see `schemas.log_position`.
+        "auto.offset.reset": "error",
         "isolation.level": "read_committed",
         "partition.assignment.strategy": "cooperative-sticky",
         # The shortest that brokers allow by default: so long is a partition without an owner after a kill -9.

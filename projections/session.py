@@ -2,7 +2,8 @@
 
 Protocol:
  1. On assignment each partition is claimed: the sink gives it a new epoch, which shuts earlier owners out, and says
-    where to go on. A partition that the sink does not know starts at the oldest record that Kafka has.
+    where to go on. A partition that the sink does not know starts at the oldest record that Kafka has; one whose log
+    ends before that offset stops the worker (`schemas.log_position`).
  2. A batch, gathered over several reads where the store wants large ones, is decoded, checked and made rows, without
     the sink. What was gathered of a partition that is given away is forgotten.
  3. Dead letters are produced and awaited. (A crash behind this point repeats them: at least once, told apart by the
@@ -15,7 +16,6 @@ Protocol:
 2 and 4 run in threads of their own (`projections.pipeline`); the batches stay in order.
 """
 
-import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -36,12 +36,11 @@ from projections.sink import Claim, Place
 from schemas import metric
 from schemas.codec import Codec
 from schemas.facility_directory import FacilityDirectory
+from schemas.log_position import LostEndError, resumed
 from schemas.registry import Registry
 
 if TYPE_CHECKING:
     from projections.worker import ProjectionConfig
-
-log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
 _PIECE = 2_000
@@ -72,6 +71,7 @@ class ProjectionSession:
         self._limit = DeadLetterLimit(config.dead_letter_limit)
         self._owned: dict[Place, Claim] = {}
         self._applied: dict[Place, int] = {}
+        self._told: dict[Place, int] = {}
         self._pace_ms: dict[str, float] = {}
         self._failure: Exception | None = None
         self._is_paused = False
@@ -122,6 +122,7 @@ class ProjectionSession:
             self._pipeline.wait(_POLL_S)
         self._submit()
         self._pipeline.drain()
+        self._tell_kafka()
 
     def close(self) -> None:
         """Leaves the group, the broker and the store."""
@@ -214,6 +215,7 @@ class ProjectionSession:
             # A broker that is away shows elsewhere.
             with suppress(KafkaException):
                 self._show_lag()
+            self._tell_kafka()
 
     def _show_lag(self) -> None:
         self._shown_at = time.monotonic()
@@ -232,36 +234,38 @@ class ProjectionSession:
         for name, lag_s in seconds.items():
             metric.LAG_SECONDS.labels(self._worker, name).set(lag_s)
 
+    def _tell_kafka(self) -> None:
+        """Commits to the group what is applied, for tools that show its lag; the store's offsets are what counts."""
+        new = {place: at for place, at in self._applied.items() if place in self._owned and self._told.get(place) != at}
+        if new:
+            with suppress(KafkaException):
+                offsets = [TopicPartition(*place, at) for place, at in new.items()]
+                self._consumer.commit(offsets=offsets)
+            self._told |= new
+
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         # Step 1. An exception here would be lost in the client's callback.
         try:
             self._pipeline.drain()
-            oldest = {
-                (place.topic, place.partition): consumer.get_watermark_offsets(place, _REQUEST_S)[0]
-                for place in assigned
+            bounds = {
+                (place.topic, place.partition): consumer.get_watermark_offsets(place, _REQUEST_S) for place in assigned
             }
-            claims = self._sink.claim(oldest)
-            self._report_gaps(oldest, claims)
-        except (ProjectionError, KafkaException) as error:
+            claims = self._sink.claim({place: oldest for place, (oldest, _) in bounds.items()})
+            starts = [
+                TopicPartition(
+                    *place,
+                    resumed(self._worker, place, claim.next_offset, bounds[place], mend=self._sink.fresh_start),
+                )
+                for place, claim in claims.items()
+            ]
+        except (ProjectionError, KafkaException, LostEndError) as error:
             self._failure = error
             return
         self._owned.update(claims)
         self._applied.update({place: claim.next_offset for place, claim in claims.items()})
-        starts = [TopicPartition(*place, claim.next_offset) for place, claim in claims.items()]
         consumer.incremental_assign(starts)
         if self._is_paused:
             consumer.pause(starts)
-
-    def _report_gaps(self, oldest: dict[Place, int], claims: dict[Place, Claim]) -> None:
-        for (name, partition), claim in claims.items():
-            missing = oldest[name, partition] - claim.next_offset
-            if missing > 0:
-                metric.MISSED_EVENTS.labels(self._worker, name).inc(missing)
-                log.error(
-                    "%s [%d]: %d offsets from %d on are gone from Kafka before they were applied: its retention is "
-                    "shorter than this worker was away",
-                    name, partition, missing, claim.next_offset,
-                )  # fmt: skip
 
     def _revoked(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
         # Step 6.
@@ -269,6 +273,7 @@ class ProjectionSession:
         self._gathering.forget(places)
         try:
             self._pipeline.drain()
+            self._tell_kafka()
             self._sink.release(places)
         except Exception as error:  # noqa: BLE001 - raised by `step`: an exception here would be lost in the callback
             self._failure = error

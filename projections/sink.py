@@ -71,6 +71,10 @@ class Sink(Protocol):
     def dependency(self) -> str:
         """Name of the store in metrics and messages, such as `database`."""
 
+    @property
+    def fresh_start(self) -> str:
+        """What a person does to fill the store from another log, as the end of a sentence."""
+
     def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
         """Takes partitions over from whoever had them.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from projections.error import FencedError, UnavailableError
 from projections.gathering import GatherPolicy
@@ -51,8 +51,8 @@ class ProjectionConfig:
 def run(config: ProjectionConfig, stop: threading.Event) -> None:
     """Runs until `stop` is set; waits with backoff while a dependency is away. A stop finishes the batches in hand.
 
-    Raises FencedError where another worker has taken over what this one was at, TooManyDeadError, and ProjectionError
-    where the store does not fit the tables.
+    Raises FencedError where another worker has taken over what this one was at, TooManyDeadError, LostEndError, and
+    ProjectionError where the store does not fit the tables.
     """
     registry = Registry(config.registry_url)
     failures = 0
@@ -63,13 +63,14 @@ def run(config: ProjectionConfig, stop: threading.Event) -> None:
                 session = ProjectionSession(config, registry)
                 while not stop.is_set():
                     session.step()
-                    failures = 0
+                    if session.has_work:
+                        failures = 0
                 session.finish()
             except (KafkaException, RegistryUnavailableError, UnavailableError) as error:
                 wait_s = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
                 failures += 1
                 metric.DEPENDENCY_UP.labels(config.worker, _dependency(error)).set(0)
-                log.warning("starting again from the stored offsets in %.1f s: %s", wait_s, error)
+                log.warning("starting again from the stored offsets in %.1f s: %s%s", wait_s, error, _mend(error))
                 stop.wait(wait_s)
             except FencedError:
                 metric.FENCED.labels(config.worker).inc()
@@ -79,6 +80,11 @@ def run(config: ProjectionConfig, stop: threading.Event) -> None:
                     session.close()
     finally:
         registry.close()
+
+
+def _mend(error: Exception) -> str:
+    is_unknown = isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+    return "; `hcp schemas register` creates the topics" if is_unknown else ""
 
 
 def _dependency(error: Exception) -> str:

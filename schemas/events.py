@@ -252,7 +252,7 @@ class HorizonInterval:
 
     power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh, USD/MWh."})
     source: str = field(metadata={"doc": "Where it comes from: REAL_TIME, DAY_AHEAD or FORECAST."})
-    limit_mw: float | None = field(metadata={"doc": "Load limit of a grid call known by then, MW."}, default=None)
+    limit_mw: float | None = field(metadata={"doc": "Grid limit of a call known by then, MW."}, default=None)
     payment_usd_mwh: float = field(metadata={"doc": "Payment of that call, USD/MWh."}, default=0.0)
     scenario_error_usd_mwh: list[float] = field(
         metadata={"doc": "How far the cost is off in each price scenario, USD/MWh; empty where risk has no weight."},
@@ -294,8 +294,8 @@ class AllocationSnapshot:
     payment_usd_mwh: float = field(metadata={"doc": "Payment of the active call, USD/MWh."})
     groups: list[GroupInput] = field(metadata={"doc": "Resource groups, sorted by id."})
     workloads: list[WorkloadInput] = field(metadata={"doc": "Workloads that may run, sorted by id."})
-    signal_id: str | None = field(metadata={"doc": "Active grid call, if any."}, default=None)
-    limit_mw: float | None = field(metadata={"doc": "Load limit of the active call, MW."}, default=None)
+    signal_id: str | None = field(metadata={"doc": "Signal of the active call, if any."}, default=None)
+    limit_mw: float | None = field(metadata={"doc": "Grid limit of the active call, MW."}, default=None)
     load_before_mw: float | None = field(metadata={"doc": "Facility load decided last, MW."}, default=None)
     ramp_mw_min: float = field(
         metadata={"doc": "Greatest change of the load, MW a minute; 0 for no limit."}, default=0.0

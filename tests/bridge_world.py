@@ -2,11 +2,11 @@
 
 import json
 import re
-import subprocess
 from http.client import HTTPConnection
 from typing import Any
 
-import pytest
+from tests.agents_world import World
+from tests.hcp_command import RunningHcp
 
 
 def price(usd: float, minute: int = 0) -> dict[str, Any]:
@@ -27,15 +27,19 @@ def lines(*events: dict[str, Any]) -> bytes:
     return "\n".join(json.dumps(event) for event in events).encode()
 
 
-def port(process: subprocess.Popen[str], start: str) -> int:
+def port(world: World, command: RunningHcp, start: str) -> int:
     """Waits for the line of talk that says where the bridge answers, and returns its port."""
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if line.startswith(start):
-            return int(re.findall(r"127\.0\.0\.1:(\d+)", line)[0])
-    pytest.fail("".join(said))
+    line = re.compile(rf"^{re.escape(start)}.*127\.0\.0\.1:(\d+)", re.MULTILINE)
+
+    def found() -> re.Match[str] | None:
+        is_over = command.process.poll() is not None
+        match = line.search(command.talk)
+        assert match or not is_over, command.talk
+        return match
+
+    match = world.wait(found, bool)
+    assert match
+    return int(match[1])
 
 
 def metrics_page(metrics_port: int) -> str:

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from signal import Signals
+from typing import IO, Any
 
 from hcp.event_log import EventLog
 from schemas.catalog import topic
@@ -34,20 +37,40 @@ def hcp(world: World, *arguments: str | Path, stdin: str = "") -> subprocess.Com
     )
 
 
+@dataclass(frozen=True, slots=True)
+class RunningHcp:
+    """A command in the background. Its stderr is a file: it may say more than a pipe that nobody reads would take."""
+
+    process: subprocess.Popen[bytes]
+    said: IO[bytes]
+
+    @property
+    def talk(self) -> str:
+        """All of its stderr so far."""
+        return os.pread(self.said.fileno(), os.fstat(self.said.fileno()).st_size, 0).decode()
+
+    def ended_by(self, signal: Signals) -> int:
+        """Sends the signal and returns the exit status."""
+        self.process.send_signal(signal)
+        return self.process.wait(LIMIT_S)
+
+
 @contextmanager
-def running_hcp(world: World, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Starts a command in the background, its talk in its stderr pipe; kills it at the end."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "hcp", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=environment(world),
-    ) as process:
+def running_hcp(world: World, *arguments: str) -> Iterator[RunningHcp]:
+    """Starts a command in the background; kills it at the end."""
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            [sys.executable, "-m", "hcp", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            cwd=ROOT,
+            env=environment(world),
+        ) as process,
+    ):
         try:
-            yield process
+            yield RunningHcp(process, said)
         finally:
             process.kill()
 

@@ -167,7 +167,7 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
     ]
     if snapshot.signal_id is not None:
         lines.append(
-            f"grid call {snapshot.signal_id}: limit {snapshot.limit_mw:.3f} MW, pays"
+            f"call      {snapshot.signal_id}: grid limit {snapshot.limit_mw:.3f} MW, pays"
             f" {snapshot.payment_usd_mwh:.2f} USD/MWh"
         )
     lines += [

@@ -1,6 +1,9 @@
-"""How far the worker is that writes the served table: a rebuild follows it, never overtakes it, holds it to swap."""
+"""How far the worker is that writes the served table: a rebuild follows it, never overtakes it, holds it to swap.
 
-from collections.abc import Mapping
+A worker that stands behind the end of the log, which has lost its end or was made anew, is set back there.
+"""
+
+from collections.abc import Callable, Mapping
 
 from projections import offset_store
 from projections.error import ProjectionError
@@ -14,6 +17,12 @@ _LOCK = """
     JOIN unnest(%s::text[], %s::int[]) AS wanted (topic, partition) USING (topic, partition)
     WHERE worker = %s ORDER BY topic, partition FOR UPDATE OF projection_offsets
 """
+_SET_BACK = """
+    UPDATE projection_offsets AS held SET next_offset = log.next_offset
+    FROM unnest(%s::text[], %s::int[], %s::bigint[]) AS log (topic, partition, next_offset)
+    WHERE held.worker = %s AND held.topic = log.topic AND held.partition = log.partition
+      AND held.next_offset > log.next_offset
+"""
 _START = """
     INSERT INTO projection_offsets (worker, topic, partition, next_offset)
     SELECT %s, * FROM unnest(%s::text[], %s::int[], %s::bigint[]) ON CONFLICT DO NOTHING
@@ -21,12 +30,13 @@ _START = """
 
 
 class LiveWorker:
-    """The offsets that the worker has stored in the database of the table; `bounds` are those of the log."""
+    """The offsets that the worker has stored in the database of the table; `read_bounds` asks for those of the log."""
 
-    def __init__(self, connection: Connection, config: RebuildConfig, bounds: Bounds) -> None:
+    def __init__(self, connection: Connection, config: RebuildConfig, read_bounds: Callable[[], Bounds]) -> None:
         self._connection = connection
         self._config = config
-        self._bounds = bounds
+        self._read_bounds = read_bounds
+        self._bounds = read_bounds()
 
     def offsets(self) -> dict[Place, int]:
         """Returns the next offset of each partition that the worker knows; none where it has never run."""
@@ -39,10 +49,12 @@ class LiveWorker:
     def locked_ends(self, applied: Mapping[Place, int]) -> dict[Place, int]:
         """Returns the same, and lets the worker commit nothing before the caller's transaction has ended.
 
-        One that has never run will begin there. Raises ProjectionError where `applied` is beyond.
+        One that has never run will begin there, as will one that stands behind the end of the log. Raises
+        ProjectionError where `applied` is beyond.
         """
         worker = self._config.live_worker
-        topics, partitions = [topic for topic, _ in self._bounds], [partition for _, partition in self._bounds]
+        places = list(self._bounds)
+        topics, partitions = [topic for topic, _ in places], [partition for _, partition in places]
         rows = self._connection.execute(_LOCK, (topics, partitions, worker)).fetchall()
         live = {(topic, partition): next_offset for topic, partition, next_offset in rows}
         ends = self._ends(live)
@@ -50,6 +62,7 @@ class LiveWorker:
         if not live:
             values = (worker, topics, partitions, list(ends.values()))
             started = self._connection.execute(_START, values).rowcount
+        self._connection.execute(_SET_BACK, (topics, partitions, [ends[place] for place in places], worker))
         if started < len(ends) or any(applied[place] > end for place, end in ends.items()):
             raise ProjectionError(
                 f"{self._config.table.name}: {worker} has begun, or was set back, meanwhile; the next call starts over"
@@ -75,5 +88,8 @@ class LiveWorker:
     def _ends(self, live: Mapping[Place, int]) -> dict[Place, int]:
         if not live:
             return {place: end for place, (_, end) in self._bounds.items()}
+        # The log has grown since its ends were read, or it ends there.
+        if any(offset > self._bounds[place][1] for place, offset in live.items()):
+            self._bounds = self._read_bounds()
         # A partition that only this one is unknown of is one that the worker has not come to yet.
-        return {place: live.get(place, 0) for place in self._bounds}
+        return {place: min(live.get(place, 0), end) for place, (_, end) in self._bounds.items()}

@@ -86,7 +86,7 @@ def _rebuild(config: RebuildConfig, stop: threading.Event, progress: Progress) -
     ):
         try:
             with translated():
-                yield _Rebuild(config, connection, log_range.bounds(), filling, stop=stop, progress=progress)
+                yield _Rebuild(config, connection, log_range.bounds, filling, stop=stop, progress=progress)
         except FencedError as error:
             raise _overtaken(config) from error
         except UnavailableError as error:
@@ -99,15 +99,15 @@ def _rebuild(config: RebuildConfig, stop: threading.Event, progress: Progress) -
 
 class _Rebuild:
     def __init__(
-        self, config: RebuildConfig, connection: Connection, bounds: Bounds, filling: Filling, *,
+        self, config: RebuildConfig, connection: Connection, read_bounds: Callable[[], Bounds], filling: Filling, *,
         stop: threading.Event, progress: Progress,
     ) -> None:  # fmt: skip
         self._config = config
         self._table = config.table
         self._next = form.next_name(config.table)
         self._connection = connection
-        self._bounds = bounds
-        self._live = LiveWorker(connection, config, bounds)
+        self._bounds = read_bounds()
+        self._live = LiveWorker(connection, config, read_bounds)
         self._filling = filling
         self._held_since = 0.0
         self._stop = stop

@@ -59,6 +59,7 @@ class MongoSink:
     """
 
     dependency = "mongo"
+    fresh_start = "drop its database to fill it from this log"
 
     def __init__(
         self, url: str, worker: str, *, has_transactions: bool | None = None, select_ms: int = SELECT_MS

@@ -54,6 +54,7 @@ class Neo4jSink:
     """See `projections.sink.Sink`. Connects at once, for the constraints; raises UnavailableError where it can't."""
 
     dependency = "neo4j"
+    fresh_start = "delete its nodes to fill it from this log"
 
     def __init__(self, url: str, user: str, password: str, worker: str, tables: Sequence[GraphTable]) -> None:
         self._worker = worker

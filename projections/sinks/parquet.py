@@ -43,6 +43,7 @@ class ParquetSink:
     """
 
     dependency = DEPENDENCY
+    fresh_start = "archive this log in another place (HCP_ARCHIVE_URL)"
 
     def __init__(self, store: ArchiveStore, worker: str, file_rows: int = FILE_ROWS) -> None:
         self._archive = Archive(store)

@@ -27,6 +27,7 @@ class PostgresSink:
     """See `projections.sink.Sink`. One connection; opens it at once and raises UnavailableError where it can't."""
 
     dependency = "database"
+    fresh_start = "`hcp rebuild --all --allow-shrink` makes its tables of what the log has"
 
     def __init__(self, dsn: str, worker: str) -> None:
         self._dsn = dsn

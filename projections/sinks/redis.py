@@ -78,6 +78,7 @@ class RedisSink:
     """See `projections.sink.Sink`. One connection; opens it at once and raises UnavailableError where it can't."""
 
     dependency = "redis"
+    fresh_start = f"delete its keys, {PREFIX}:*, to fill it from this log"
 
     def __init__(self, url: str, worker: str) -> None:
         self._worker = worker

@@ -21,8 +21,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from schemas.catalog import Topic, topic
 from schemas.codec import Codec, UndecodableError
 from schemas.events import AllocationDecision, Profitability, WorkloadTransition
+from schemas.log_position import group_reset, resumed
 from streams.agents.assignment import INPUTS, ROUTED, facility_partition
 from streams.agents.error import LogUnavailableError
+from streams.agents.event_log import WORKER
 from streams.agents.held_offset import Place
 from streams.domain import trigger
 from streams.domain.evaluation import EvaluationProgress
@@ -62,7 +64,7 @@ def market_group(group_id: str, number: int) -> str:
 def recover(kafka: Mapping[str, Any], codec: Codec, group_id: str, numbers: Iterable[int]) -> dict[int, Recovered]:
     """Reads all that the owner of some partitions of facilities needs to go on.
 
-    Raises LogUnavailableError and the registry's errors.
+    Raises LogUnavailableError, LostEndError and the registry's errors.
     """
     with unavailable():
         master = master_data(kafka, codec)
@@ -231,11 +233,21 @@ def _last_offsets(kafka: Mapping[str, Any], names: Iterable[str]) -> dict[Place,
 
 
 def committed(kafka: Mapping[str, Any], group_id: str, places: list[Place]) -> dict[Place, int]:
-    """The offset that a group has committed for each place; none where it has not. Raises LogUnavailableError."""
+    """The offset at which a group goes on in each place; none where it has committed none.
+
+    Raises LogUnavailableError, and LostEndError where a log ends before what was committed.
+    """
     consumer = Consumer({**kafka, "group.id": group_id, "enable.auto.commit": False})
+    starts: dict[Place, int] = {}
     try:
         with unavailable():
             found = consumer.committed([TopicPartition(p.topic, p.partition) for p in places], _TIMEOUT_S)
+            for entry in found:
+                if entry.offset >= 0:
+                    place = (entry.topic, entry.partition)
+                    bounds = consumer.get_watermark_offsets(entry, _TIMEOUT_S)
+                    mend = group_reset(group_id, place)
+                    starts[Place(*place)] = resumed(WORKER, place, entry.offset, bounds, mend=mend)
     finally:
         consumer.close()
-    return {Place(entry.topic, entry.partition): entry.offset for entry in found if entry.offset >= 0}
+    return starts

@@ -6,7 +6,7 @@ is dispatched: the exact optimum of the interval within the plan made last,
     maximise  sum of worth(mode) * m[group, mode] + sum of worth(place) * x[workload, group] - penalty * excess
     one mode for each ASIC group; at most one group for each workload, all of its GPUs there (gang scheduling)
     GPUs of the workloads on a group <= its GPUs
-    load <= facility cap;  load - excess <= limit of the active grid call;  load of a transformer's groups <= its cap
+    load <= facility cap;  load - excess <= grid limit of the active call;  load of a transformer's groups <= its cap
     load + short >= floor, for what ramp, minimum load, sell-back limit and capacity awards ask for
 
 Worth is the margin an hour: revenue less the all-in cost of the energy with cooling and the payment of a call forgone,

@@ -100,7 +100,7 @@ def choices(snapshot: AllocationSnapshot) -> Choices:
             if g.kind is ResourceKind.GPU
         },
         transformers={
-            limit.transformer_id: _room_w(limit.cap_mw, _idle_mw(snapshot, limit.transformer_id))
+            limit.transformer_id: _room_w(limit.cap_mw, idle_mw(snapshot, limit.transformer_id))
             for limit in snapshot.transformers
         },
         fed_by={g.resource_group_id: g.transformer_id for g in snapshot.groups if g.transformer_id is not None},
@@ -111,7 +111,8 @@ def choices(snapshot: AllocationSnapshot) -> Choices:
         constant_usd_h=snapshot.payment_usd_mwh * snapshot.cap_mw
         + payment_usd_h(snapshot)[0]
         - cost * base_mw
-        - preemptible,
+        - preemptible
+        - _idle_penalty_usd_h(snapshot, base_mw),
         penalty_per_w=_penalty_per_w(PENALTY_USD_MWH[Rule.GRID_LIMIT]),
     )
 
@@ -165,15 +166,34 @@ def is_ramped(snapshot: AllocationSnapshot) -> bool:
     return _cap_mw(snapshot) < snapshot.cap_mw
 
 
-def _idle_mw(snapshot: AllocationSnapshot, transformer_id: str) -> float:
+def idle_mw(snapshot: AllocationSnapshot, transformer_id: str) -> float:
+    """What always draws behind a transformer, with cooling, MW at the meter."""
     return sum(g.idle_power_mw for g in snapshot.groups if g.transformer_id == transformer_id) * snapshot.pue_ratio
+
+
+def _idle_penalty_usd_h(snapshot: AllocationSnapshot, base_mw: float) -> float:
+    """Penalty of what the base alone is over its limits, USD an hour, whatever is chosen."""
+    over_mw = [(Rule.FACILITY_CAP, base_mw - snapshot.cap_mw)]
+    over_mw += [
+        (Rule.TRANSFORMER_CAP, idle_mw(snapshot, limit.transformer_id) - limit.cap_mw)
+        for limit in snapshot.transformers
+    ]
+    if snapshot.limit_mw is not None:
+        over_mw.append((Rule.GRID_LIMIT, base_mw - snapshot.limit_mw))
+    if snapshot.load_before_mw is not None and snapshot.ramp_mw_min > 0:
+        over_mw.append((Rule.RAMP, base_mw - snapshot.load_before_mw - _ramp_mw(snapshot)))
+    return sum(max(mw, 0.0) * PENALTY_USD_MWH[rule] for rule, mw in over_mw)
+
+
+def _ramp_mw(snapshot: AllocationSnapshot) -> float:
+    return snapshot.ramp_mw_min * snapshot.interval_s / 60
 
 
 def _cap_mw(snapshot: AllocationSnapshot) -> float:
     # Load that is there already is never over the ramp: the limit is on its rise.
     if snapshot.load_before_mw is None or snapshot.ramp_mw_min <= 0:
         return snapshot.cap_mw
-    return min(snapshot.cap_mw, snapshot.load_before_mw + snapshot.ramp_mw_min * snapshot.interval_s / 60)
+    return min(snapshot.cap_mw, snapshot.load_before_mw + _ramp_mw(snapshot))
 
 
 def _floors(snapshot: AllocationSnapshot, base_mw: float) -> Iterable[Floor]:
@@ -188,8 +208,7 @@ def _floors(snapshot: AllocationSnapshot, base_mw: float) -> Iterable[Floor]:
         )
     floor_mw: dict[Rule, float] = {}
     if snapshot.load_before_mw is not None and snapshot.ramp_mw_min > 0:
-        fall = snapshot.ramp_mw_min * snapshot.interval_s / 60
-        floor_mw[Rule.RAMP] = snapshot.load_before_mw - fall
+        floor_mw[Rule.RAMP] = snapshot.load_before_mw - _ramp_mw(snapshot)
     if snapshot.min_load_mw > 0:
         floor_mw[Rule.MINIMUM_LOAD] = snapshot.min_load_mw
     for rule, mw in floor_mw.items():

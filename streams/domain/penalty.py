@@ -6,7 +6,7 @@ is not held, which cost what the contract says: decisions of business and not a 
 service, maintenance) is never given up.
 
 The dispatch never gives up the caps of a facility and its transformers, nor a ramp upwards, for which nothing asks that
-is dearer: what can be turned off is, down to load that can't be.
+is dearer: what can be turned off is, down to load that can't be. Where that is over a limit, it is said as in a plan.
 """
 
 from enum import StrEnum

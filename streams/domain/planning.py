@@ -1,6 +1,7 @@
 """The plan of a facility: its snapshot as a planning problem, and what the plan says in the terms of a decision."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from schemas.events import (
     BindingLimit,
     GivenUpRule,
     GroupInput,
+    HorizonInterval,
     PlannedInterval,
     ResourceKind,
     WorkloadInput,
@@ -19,6 +21,7 @@ from streams.domain.outcome import Outcome
 from streams.domain.plan.problem import (
     AsicGroup,
     Floats,
+    GivenUp,
     GpuGroup,
     Job,
     Mode,
@@ -62,20 +65,31 @@ def planned(snapshot: AllocationSnapshot) -> Outcome:
             for price in plan.shadow_prices
         ),
         capacity_usd_h=reserve.earned_usd_h(snapshot, float(plan.load_mw[snapshot.facility_id][0])),
-        given_up=(
-            *reserve.beyond_ramp(snapshot),
-            *(
-                GivenUpRule(
-                    rule=found.rule,
-                    subject=found.subject,
-                    interval=found.interval,
-                    amount=found.amount,
-                    unit=found.unit,
-                    penalty_usd=found.penalty_usd,
-                )
-                for found in plan.given_up
-            ),
-        ),
+        given_up=(*reserve.beyond_ramp(snapshot), *map(given_up_rule, plan.given_up)),
+    )
+
+
+def alone(snapshot: AllocationSnapshot) -> AllocationSnapshot:
+    """Returns the snapshot with the decided interval as its horizon, at the expected price of power."""
+    interval = HorizonInterval(
+        power_cost_usd_mwh=snapshot.power_cost_usd_mwh,
+        source="REAL_TIME",
+        limit_mw=snapshot.limit_mw,
+        payment_usd_mwh=snapshot.payment_usd_mwh,
+    )
+    groups = [replace(group, out_of_service=[0] if 0 in group.out_of_service else []) for group in snapshot.groups]
+    return replace(snapshot, horizon=[interval], groups=groups, risk_weight=0.0, scenario_probability=[])
+
+
+def given_up_rule(found: GivenUp) -> GivenUpRule:
+    """Returns what was given up as it stands in a decision."""
+    return GivenUpRule(
+        rule=found.rule,
+        subject=found.subject,
+        interval=found.interval,
+        amount=found.amount,
+        unit=found.unit,
+        penalty_usd=found.penalty_usd,
     )
 
 
@@ -88,7 +102,7 @@ def problem_of(snapshot: AllocationSnapshot) -> PlanProblem:
     return PlanProblem(
         interval_s=snapshot.interval_s,
         intervals=count,
-        sites=(_site(snapshot),),
+        sites=(site_of(snapshot),),
         asic_groups=asics,
         gpu_groups=gpus,
         jobs=tuple(job for job in jobs if job.groups),
@@ -97,7 +111,8 @@ def problem_of(snapshot: AllocationSnapshot) -> PlanProblem:
     )
 
 
-def _site(snapshot: AllocationSnapshot) -> Site:
+def site_of(snapshot: AllocationSnapshot) -> Site:
+    """Returns the facility of a snapshot with a horizon, with its limits and prices."""
     count = len(snapshot.horizon)
     ramp = snapshot.ramp_mw_min * snapshot.interval_s / 60
     cost = np.array([[entry.power_cost_usd_mwh for entry in snapshot.horizon]])

@@ -21,7 +21,6 @@ from streams.domain.economics.capacity import (
 )
 from streams.domain.penalty import Rule
 from streams.domain.plan.problem import Reserve
-from streams.domain.plan.value import TOLERANCE_MW
 
 _HOUR_S = 3600.0
 _NO_END = timedelta(days=1)
@@ -77,23 +76,6 @@ def earned_usd_h(snapshot: AllocationSnapshot, load_mw: float) -> float:
     return payment_usd_h(snapshot)[0] - sum(
         short_mw * held.short_usd_mwh for held, short_mw in _short(snapshot, load_mw)
     )
-
-
-def given_up(snapshot: AllocationSnapshot, load_mw: float) -> list[GivenUpRule]:
-    """What of the awards is not held at a load in the first interval."""
-    hours = snapshot.interval_s / 3600
-    return [
-        GivenUpRule(
-            rule=Rule.CAPACITY,
-            subject=held.product,
-            interval=0,
-            amount=short_mw,
-            unit="MW",
-            penalty_usd=short_mw * held.short_usd_mwh * hours,
-        )
-        for held, short_mw in _short(snapshot, load_mw)
-        if short_mw > TOLERANCE_MW
-    ]
 
 
 def beyond_ramp(snapshot: AllocationSnapshot) -> list[GivenUpRule]:

@@ -59,7 +59,7 @@ def keeps_limits(found: Choices, selection: Selection) -> bool:
 
 def overloaded(found: Choices, selection: Selection) -> set[int]:
     """Transformers with more behind them than they carry, by their position."""
-    behind_w = draws(found, selection).behind_w
+    behind_w = draws(found, selection).behind_w if found.transformers else {}
     return {n for n, (name, room_w) in enumerate(found.transformers.items()) if behind_w[name] > room_w}
 
 

@@ -28,6 +28,7 @@ from schemas.codec import Codec
 from schemas.columnar import ColumnarDecoder
 from schemas.dead_letter import DeadLetter
 from schemas.facility_directory import FacilityDirectory
+from schemas.log_position import group_reset, resumed
 from schemas.registry import Registry, RegistryUnavailableError
 from streams.domain.window import WindowPolicy
 from streams.rollup.partition import WORKER, PartitionRollup, parse_metadata
@@ -80,7 +81,7 @@ class _Pending:
 def run(config: RollupConfig, stop: threading.Event) -> None:
     """Runs until `stop` is set; waits with backoff while the broker or the registry is away.
 
-    Raises UnknownSchemaError where the schemas are not registered.
+    Raises UnknownSchemaError where the schemas are not registered, and LostEndError.
     """
     registry = Registry(config.registry_url)
     failures = 0
@@ -144,7 +145,8 @@ class RollupSession:
                 **config.kafka,
                 "group.id": config.group_id,
                 "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
+                # Where to begin is always said: see `schemas.log_position`.
+                "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": 6_000,  # so long is a partition without an owner after a kill -9
@@ -282,10 +284,12 @@ class RollupSession:
             if place.error is not None:
                 raise KafkaException(place.error)
             source = self._sources[place.topic]
+            # An offset without what the rollup commits beside it was set by a person: windows begin anew there.
             resume = parse_metadata(place.metadata)
-            committed = place.offset >= 0 and resume is not None
-            if not committed:
-                place.offset = consumer.get_watermark_offsets(place, _REQUEST_S)[0]
+            bounds = consumer.get_watermark_offsets(place, _REQUEST_S)
+            name, group_id = (place.topic, place.partition), self._config.group_id
+            next_offset = place.offset if place.offset >= 0 else bounds[0]
+            place.offset = resumed(WORKER, name, next_offset, bounds, mend=group_reset(group_id, name))
             self._partitions[place.topic, place.partition] = PartitionRollup(
                 source=source,
                 partition=place.partition,
@@ -293,7 +297,7 @@ class RollupSession:
                 max_ahead_ms=self._config.max_ahead_s * 1000,
                 decoder=self._decoders[place.topic],
                 known_facilities=self._facilities.knowing,
-                committed=(place.offset, resume) if resume is not None and committed else None,
+                committed=None if resume is None else (place.offset, resume),
             )
         consumer.incremental_assign([TopicPartition(p.topic, p.partition, p.offset) for p in found])
 

@@ -23,7 +23,7 @@ from streams.domain.choice import choices
 from streams.domain.dispatch import cp_sat, knapsack
 from streams.domain.dispatch.merit_order import merit_order
 from streams.domain.selection import worth
-from tests.unit.streams.allocation_case import held_up, site
+from tests.unit.streams.site_case import held_up, site
 
 T = TypeVar("T")
 

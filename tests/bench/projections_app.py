@@ -54,6 +54,7 @@ class _Nowhere:
     """A sink that takes everything and keeps nothing; see `projections.sink.Sink`."""
 
     dependency = "nowhere"
+    fresh_start = "it keeps nothing"
     applied_at = 0.0
 
     def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:

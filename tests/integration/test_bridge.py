@@ -7,6 +7,7 @@ import socketserver
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,8 +62,8 @@ def test_http_answers_when_kafka_has_the_events_and_names_what_it_refuses(world:
         "HCP_BRIDGE_BODY_BYTES": "20000",
         "HCP_BRIDGE_QUEUE_EVENTS": "5",
     }
-    with running_hcp(world, "bridge", "http") as process:
-        sender = Sender(port(process, "bridge-http: http://"), key)
+    with running_hcp(world, "bridge", "http") as command:
+        sender = Sender(port(world, command, "bridge-http: http://"), key)
         both = lines(price(20), price(-3.5, 5))
         assert sender.post("grid.prices", both) == (200, {"delivered": 2})
         pretty = json.dumps(price(30, 10), indent=1).encode()
@@ -89,6 +90,17 @@ def test_http_answers_when_kafka_has_the_events_and_names_what_it_refuses(world:
             late = lines(price(40, 15))
             assert sender.post("grid.prices", late)[0] == 503
             assert sender.get("/health") == (503, {"kafka": False})
+            with ThreadPoolExecutor(1) as another:
+
+                def beside_four_that_wait() -> tuple[int, Any]:
+                    waiting = another.submit(sender.post, "grid.prices", lines(*[price(50)] * 4))
+                    answered = sender.post("grid.prices", both)
+                    waiting.result()
+                    return answered
+
+                # Whichever comes first waits for Kafka; five may.
+                busy = world.wait(beside_four_that_wait, lambda found: found[0] == 429)
+            assert busy[1] == {"error": "4 events wait for Kafka already"}
         finally:
             world.stack.up(only=["kafka", "registry"])
         world.wait(lambda: sender.post("grid.prices", late), lambda found: found == (200, {"delivered": 1}))
@@ -98,8 +110,7 @@ def test_http_answers_when_kafka_has_the_events_and_names_what_it_refuses(world:
         # Sent again after a 503 it is there once; sent again after a 200 it is the same event, by its id.
         assert [event.price_usd_mwh for event in events] == [20.0, -3.5, 30.0, 40.0, 40.0]
         assert events[3].event_id == events[4].event_id
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert command.ended_by(signal.SIGINT) == 0
 
 
 class _Devices(socketserver.ThreadingTCPServer):
@@ -183,8 +194,8 @@ def test_miners_are_read_beside_others_that_are_silent_gone_or_mad(
     rows = [f"127.0.0.1,{p},{name},Texas-1,g,{'29.5' if name == 'stock' else ''}" for name, p in ports.items()]
     file.write_text("\n".join(["host,port,device_id,facility_id,resource_group_id,joule_per_th", *rows]))
     options = ("--interval", "0.2", "--timeout", "1", "--back-off", "60", "--at-once", "3")
-    with running_hcp(world, "bridge", "miners", str(file), *options) as process:
-        metrics = port(process, "bridge-miners: metrics")
+    with running_hcp(world, "bridge", "miners", str(file), *options) as command:
+        metrics = port(world, command, "bridge-miners: metrics")
         events = world.wait(
             lambda: world.events("telemetry.asic"),
             lambda found: (
@@ -193,8 +204,7 @@ def test_miners_are_read_beside_others_that_are_silent_gone_or_mad(
         )
         letters = world.wait(lambda: world.dead_letters("telemetry.asic"), lambda found: len(found) > 1)
         page = world.wait(lambda: metrics_page(metrics), lambda text: 'outcome="unreachable"' in text)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert command.ended_by(signal.SIGTERM) == 0
     newest = {event.device_id: event for event in events}
     # 110.56689 TH/s x 29.5 J/TH = 3261.7 W
     assert newest["stock"].power_w == pytest.approx(3261.723, abs=0.001)
@@ -224,11 +234,10 @@ def test_gpus_are_read_from_their_exporters_and_one_that_lacks_a_figure_costs_it
     urls = [f"http://127.0.0.1:{port}/metrics" for port in (site.page(page), site.page("<html>"), 1)]
     file.write_text("\n".join(["url,facility_id,resource_group_id", *(f"{url},Texas-1,h100" for url in urls)]))
     options = ("--interval", "0.2", "--timeout", "5", "--back-off", "60", "--workload-label", "pod")
-    with running_hcp(world, "bridge", "dcgm", str(file), *options) as process:
+    with running_hcp(world, "bridge", "dcgm", str(file), *options) as command:
         events = world.wait(lambda: world.events("telemetry.gpu"), lambda found: len(found) > 2)
         world.wait(lambda: world.dead_letters("telemetry.gpu"), lambda found: len(found) > 1)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert command.ended_by(signal.SIGTERM) == 0
     letters = world.dead_letters("telemetry.gpu")
     assert {(event.device_id, event.workload_id, event.power_w, event.memory_used_gib) for event in events} == {
         ("GPU-1", "train-7", 655.4, 20.0)
@@ -245,7 +254,7 @@ def test_gpus_are_read_from_their_exporters_and_one_that_lacks_a_figure_costs_it
 def test_simulated_gpus_come_through_an_exporter_and_the_bridge_as_they_are(world: World, tmp_path: Path) -> None:
     simulate = ("simulate", "--miners", "40", "--gpus", "48", "--speed", "60", "--exporter", "0")
     with running_hcp(world, *simulate) as simulator:
-        url = f"http://127.0.0.1:{port(simulator, 'simulator: devices on')}/metrics?group=texas-1-h100"
+        url = f"http://127.0.0.1:{port(world, simulator, 'simulator: devices on')}/metrics?group=texas-1-h100"
         file = tmp_path / "exporters.csv"
         file.write_text(f"url,facility_id,resource_group_id\n{url},Bridged,texas-1-h100\n")
         with running_hcp(world, "bridge", "dcgm", str(file), "--interval", "0.5", "--workload-label", "pod") as bridge:
@@ -253,10 +262,8 @@ def test_simulated_gpus_come_through_an_exporter_and_the_bridge_as_they_are(worl
                 lambda: [event for event in so_far(world, "telemetry.gpu") if event.facility_id == "Bridged"],
                 lambda events: len({event.device_id for event in events}) == 24,
             )
-            for process in (bridge, simulator):
-                process.send_signal(signal.SIGTERM)
-                _, talk = process.communicate(timeout=60)
-                assert process.returncode == 0, talk
+            for command in (bridge, simulator):
+                assert command.ended_by(signal.SIGTERM) == 0, command.talk
     ours = {event.device_id: event for event in world.events("telemetry.gpu") if event.facility_id != "Bridged"}
     assert {event.device_id for event in found} <= ours.keys()
     # An idle board: 345 MHz, and NVML's bit for it.

@@ -54,8 +54,8 @@ def published(port: int, *messages: tuple[str, bytes]) -> None:
 def test_mqtt_messages_are_events_and_bad_ones_are_set_aside_with_their_bytes(world: World, mqtt_broker: int) -> None:
     world.environment["HCP_BRIDGE_MQTT_URL"] = f"mqtt://127.0.0.1:{mqtt_broker}"
     name = "hcp/grid.prices/HB_WEST"
-    with running_hcp(world, "bridge", "mqtt") as process:
-        metrics = port(process, "bridge-mqtt: metrics")
+    with running_hcp(world, "bridge", "mqtt") as command:
+        metrics = port(world, command, "bridge-mqtt: metrics")
         up = 'hcp_dependency_up{dependency="mqtt",worker="bridge-mqtt"} 1.0'
         world.wait(lambda: metrics_page(metrics), lambda page: up in page)
         bad = [
@@ -67,8 +67,7 @@ def test_mqtt_messages_are_events_and_bad_ones_are_set_aside_with_their_bytes(wo
         published(mqtt_broker, *bad, (name, lines(price(20))), (name, lines({**price(1), "interval_s": 0})))
         world.wait(lambda: world.dead_letters("grid.prices"), lambda found: len(found) == 4)
         events = world.wait(lambda: world.events("grid.prices"), lambda found: len(found) > 0)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert command.ended_by(signal.SIGTERM) == 0
     assert [event.price_usd_mwh for event in events] == [20.0]
     reasons = {
         value: header["__connect.errors.exception.message"] for value, header in world.dead_letters("grid.prices")
@@ -97,12 +96,12 @@ def test_an_mqtt_message_is_acknowledged_when_kafka_has_it_and_not_before(world:
             return client
 
         world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"] = "127.0.0.1:1"
-        with running_hcp(world, "bridge", "mqtt") as process:
-            metrics = port(process, "bridge-mqtt: metrics")
+        with running_hcp(world, "bridge", "mqtt") as command:
+            metrics = port(world, command, "bridge-mqtt: metrics")
             with connected() as client:
                 taken = 'hcp_events_in_total{topic="grid.prices",worker="bridge-mqtt"} 1.0'
                 world.wait(lambda: metrics_page(metrics), lambda page: taken in page)
-                process.kill()
+                command.ended_by(signal.SIGKILL)
                 # All that it sent behind its SUBSCRIBE, to the end of the connection.
                 assert b"".join(iter(lambda: client.recv(4096), b"")) == b""
         world.environment["HCP_KAFKA_BOOTSTRAP_SERVERS"] = kafka

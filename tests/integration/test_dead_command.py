@@ -36,14 +36,13 @@ def query(dsn: str, statement: str) -> list[tuple[Any, ...]]:
 
 def work_until(world: World, worker: str, dsn: str, statement: str, expected: list[tuple[Any, ...]]) -> None:
     """Runs a worker until a query has that answer, then stops it."""
-    with running_hcp(world, "worker", worker) as process:
+    with running_hcp(world, "worker", worker) as command:
         deadline = time.monotonic() + DEADLINE_S
         while (seen := query(dsn, statement)) != expected:
-            assert process.poll() is None, "the worker has ended"
+            assert command.process.poll() is None, command.talk
             assert time.monotonic() < deadline, f"{seen}, not {expected}"
             time.sleep(0.1)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(DEADLINE_S) == 0
+        assert command.ended_by(signal.SIGTERM) == 0
 
 
 @pytest.fixture
@@ -194,12 +193,11 @@ def test_a_replay_that_is_killed_over_and_over_writes_each_letter_once(world: Wo
     with psycopg.connect(postgres, autocommit=True) as connection:
         for rows in (1, 401):
             # Batches are of 200: killed as soon as the first and the third are committed.
-            with running_hcp(world, "dead", "replay", "--yes") as process:
-                while connection.execute(written.encode()).fetchall()[0][0] < rows and process.poll() is None:
+            with running_hcp(world, "dead", "replay", "--yes") as command:
+                while connection.execute(written.encode()).fetchall()[0][0] < rows and command.process.poll() is None:
                     assert time.monotonic() < deadline
                     time.sleep(0.002)
-                process.kill()
-                process.wait()
+                command.ended_by(signal.SIGKILL)
     assert hcp(world, "dead", "replay", "--yes").returncode == 0
     assert query(postgres, written) == [(600, 600)]
     entries = DeadLetterLog(world.kafka).read(["dead.audit.events"]).entries.values()

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import time
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -68,6 +69,31 @@ def test_a_ledger_takes_each_event_once_and_keeps_its_map(postgres_world: Projec
     world.start()
     rows = world.await_rows("SELECT subject, details FROM audit_logs ORDER BY 1", lambda rows: len(rows) >= 3)
     assert rows == [(f"workload/wl-{n}", {"a": "1", "b": "2"}) for n in (1, 2, 3)]
+
+
+def test_kafka_s_own_tools_see_how_far_a_worker_is(postgres_world: ProjectionWorld) -> None:
+    world = postgres_world
+    place = TopicPartition(world.topics["audit.events"].name, 0)
+    observer = Consumer({"bootstrap.servers": world.stack.kafka, "group.id": world.group_id})
+
+    def committed() -> int:
+        (found,) = observer.committed([place], TIMEOUT_S)
+        return int(found.offset)
+
+    for number in range(3):
+        world.send_event("audit.events", audit(number))
+    world.flush()
+    world.start()
+    deadline = time.monotonic() + TIMEOUT_S
+    while committed() != 3:
+        assert time.monotonic() < deadline, world.output.read_text()
+        time.sleep(0.1)
+    world.send_event("audit.events", audit(3))
+    world.flush()
+    world.await_rows("SELECT count(*) FROM audit_logs", lambda rows: rows == [(4,)])
+    assert world.end(signal.SIGTERM) == 0
+    assert committed() == 4
+    observer.close()
 
 
 def test_master_data_comes_from_the_registry_topics(postgres_world: ProjectionWorld) -> None:

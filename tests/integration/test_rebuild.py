@@ -239,13 +239,12 @@ def test_of_two_rebuilds_of_a_table_the_later_one_wins(postgres_world: Projectio
 
 def test_while_tables_are_swapped_the_worker_can_not_move(postgres_world: ProjectionWorld) -> None:
     place = (postgres_world.topics["audit.events"].name, 0)
-    bounds = {place: (0, 9)}
     with (
         psycopg.connect(postgres_world.dsn, autocommit=True) as one,
         psycopg.connect(postgres_world.dsn, autocommit=True) as other,
     ):
         offset_store.claim(other, postgres_world.group_id, {place: 5})
-        live = LiveWorker(one, config(postgres_world, AUDIT_LOGS), bounds)
+        live = LiveWorker(one, config(postgres_world, AUDIT_LOGS), lambda: {place: (0, 9)})
         with one.transaction():
             assert live.locked_ends({place: 3}) == {place: 5}
             other.execute("SET lock_timeout = '50ms'")

@@ -3,11 +3,15 @@
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from schemas.catalog import topic
+from schemas.log_position import LostEndError
 from streams.agents import recovery
+from streams.agents.held_offset import Place
 from tests.agents_world import World
+from tests.streams_event import price
 
 pytestmark = [
     pytest.mark.integration,
@@ -37,3 +41,23 @@ def test_what_is_committed_behind_an_open_transaction_of_another_is_waited_for(w
         wait([found], timeout=2)  # a reader that did not wait would be done by then
         other.commit_transaction(120)
         assert found.result(120) == [b"others", b"predecessors"]
+
+
+def test_an_owner_goes_on_at_the_oldest_record_and_refuses_a_log_that_lost_its_end(world: World) -> None:
+    world.send(*map(price, range(5)))
+    admin, group_id = AdminClient(world.kafka), world.group_id
+    place = Place("grid.prices", 0)
+
+    def group_is_set_to(offset: int) -> None:
+        wanted = ConsumerGroupTopicPartitions(group_id, [TopicPartition(place.topic, place.partition, offset)])
+        (done,) = admin.alter_consumer_group_offsets([wanted]).values()
+        done.result(120)
+
+    group_is_set_to(1)
+    assert recovery.committed(world.kafka, group_id, [place]) == {place: 1}
+    (deleted,) = admin.delete_records([TopicPartition(place.topic, place.partition, 3)]).values()
+    deleted.result(120)
+    assert recovery.committed(world.kafka, group_id, [place]) == {place: 3}
+    group_is_set_to(6)
+    with pytest.raises(LostEndError, match=f"ends at offset 5, and agents .* up to 6.* --group {group_id} "):
+        recovery.committed(world.kafka, group_id, [place])

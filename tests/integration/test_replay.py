@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents_world import DEADLINE_S, World
+from tests.agents_world import World
 from tests.hcp_command import hcp, running_hcp, so_far
 
 pytestmark = pytest.mark.integration
@@ -40,11 +40,10 @@ def test_a_replay_names_bad_rows_and_gives_the_same_events_again(world: World, t
 
 def test_a_replay_that_is_stopped_says_from_where_it_goes_on(world: World, tmp_path: Path) -> None:
     file = _a_file(tmp_path, [str(90_000 + k) for k in range(1000)])
-    with running_hcp(world, "replay", str(file), *TO_TICKS, "--speed", "600") as process:
+    with running_hcp(world, "replay", str(file), *TO_TICKS, "--speed", "600") as command:
         world.wait(lambda: so_far(world, "market.ticks"), bool)
-        process.send_signal(signal.SIGINT)
-        _, talk = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 130
+        assert command.ended_by(signal.SIGINT) == 130
+        talk = command.talk
     goes_on = re.search(r"--from (\S+) goes on", talk)
     assert goes_on is not None, talk
     assert hcp(world, "replay", file, *TO_TICKS, "--from", goes_on[1]).returncode == 0

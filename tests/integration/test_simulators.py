@@ -91,7 +91,7 @@ def test_devices_obey_the_commands_that_the_log_holds(world: World) -> None:
 
 
 def test_devices_obey_a_command_that_comes_while_they_run(world: World) -> None:
-    with running_hcp(world, "simulate", "--miners", "40", "--gpus", "48", "--speed", "60") as process:
+    with running_hcp(world, "simulate", "--miners", "40", "--gpus", "48", "--speed", "60") as command:
         newest = world.wait(lambda: so_far(world, "telemetry.asic"), bool)[-1].observed_at
         world.send(set_mode("texas-1-s21", e.PowerMode.OFF, newest, valid_s=86_400))
 
@@ -100,19 +100,15 @@ def test_devices_obey_a_command_that_comes_while_they_run(world: World) -> None:
             return {reading.power_mode for reading in readings if reading.resource_group_id == "texas-1-s21"}
 
         world.wait(modes, lambda seen: e.PowerMode.OFF in seen)
-        process.send_signal(signal.SIGTERM)
-        _, talk = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == 0, talk
-        assert "events delivered" in talk
+        assert command.ended_by(signal.SIGTERM) == 0, command.talk
+        assert "events delivered" in command.talk
 
 
 def test_event_time_starts_a_day_ago_and_stays_behind_the_wall_clock(world: World) -> None:
     before = datetime.now(UTC)
-    with running_hcp(world, "simulate", "--miners", "40", "--gpus", "48", "--speed", "60") as process:
+    with running_hcp(world, "simulate", "--miners", "40", "--gpus", "48", "--speed", "60") as command:
         world.wait(lambda: so_far(world, "telemetry.asic"), bool)
-        process.send_signal(signal.SIGTERM)
-        _, talk = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == 0, talk
+        assert command.ended_by(signal.SIGTERM) == 0, command.talk
     times = [reading.observed_at for reading in world.events("telemetry.asic")]
     now = datetime.now(UTC)
     # It starts at a whole quarter of an hour, and the first device reports within 15 s.
@@ -138,15 +134,13 @@ def test_a_replay_puts_recorded_prices_on_the_topic_and_ends_with_its_file(world
 
 
 def test_a_broker_that_is_killed_is_waited_for_and_no_reading_is_lost(world: World) -> None:
-    with running_hcp(world, "simulate", "--miners", "40", "--gpus", "48", "--speed", "60") as process:
+    with running_hcp(world, "simulate", "--miners", "40", "--gpus", "48", "--speed", "60") as command:
         world.wait(lambda: len(so_far(world, "telemetry.asic")), lambda seen: seen > 0)
         world.stack.kill("kafka")
         world.stack.up(only=["kafka", "registry"])
         there = len(so_far(world, "telemetry.asic"))
         world.wait(lambda: len(so_far(world, "telemetry.asic")), lambda seen: seen > there + 400)
-        process.send_signal(signal.SIGTERM)
-        _, talk = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == 0, talk
+        assert command.ended_by(signal.SIGTERM) == 0, command.talk
     assert _gaps(world) == {timedelta(seconds=15)}
 
 

@@ -160,11 +160,10 @@ def archived(world: World, tmp_path: Path) -> World:
     """A log whose first six transitions `hcp worker archive` has archived, and six more that it has not."""
     world.environment.update(HCP_ARCHIVE_URL=str(tmp_path / "archive"), HCP_ARCHIVE_AGE_S="0.1")
     world.send(*(step(number, version) for version in (1, 2) for number in range(3)))
-    with running_hcp(world, "worker", "archive", "--topics", TRANSITIONS) as process:
+    with running_hcp(world, "worker", "archive", "--topics", TRANSITIONS) as command:
         archive = Archive(ArchiveStore(str(tmp_path / "archive")))
         world.wait(lambda: archive.ledger((TRANSITIONS, 0)).following, lambda offset: offset == 6)
-        process.terminate()
-        assert process.wait(TIMEOUT_S) == 0
+        assert command.ended_by(signal.SIGTERM) == 0
     world.send(*(step(number, 3) for number in range(3)))
     return world
 

@@ -22,8 +22,8 @@ from streams.domain.dispatch.dual import Dual, dual, priced
 from streams.domain.dispatch.problem import Problem, mirrored, problem_of
 from streams.domain.selection import Selection, is_short, keeps_limits, overloaded
 
-NAME = "hcp knapsack 4"
-# About 60 milliseconds. What needs more is left to a general solver.
+NAME = "hcp knapsack 6"
+# Tens of milliseconds. What needs more is left to a general solver.
 STATE_LIMIT = 300_000
 
 
@@ -58,6 +58,8 @@ def optimum(found: Choices, state_limit: int = STATE_LIMIT) -> Optimum | None:
 
 def _wants_less(found: Choices) -> bool:
     """Whether less than a floor is drawn even where nothing is scarce."""
+    if not found.floors:
+        return False
     most: dict[str, int] = {}
     for place in found.places:
         name = place.workload.workload_id
@@ -68,48 +70,78 @@ def _wants_less(found: Choices) -> bool:
 
 def _optimum(found: Choices, budget: Budget, *, above_floors: bool) -> Optimum | None:
     """The optimum without floors, or with floors and without limits of the load."""
-    tight: set[int] = set()
-    most = math.inf
-    pool: Dual | None = None
-    for merged in (True, False) if len(found.gpus) > 1 else (True,):
+
+    def problem(*, merged: bool) -> Problem:
         whole = problem_of(found, merged=merged)
-        if above_floors:
-            whole = mirrored(whole, found.floors)
+        return mirrored(whole, found.floors) if above_floors else whole
+
+    whole = problem(merged=True)
+    prices = dual(whole)
+    tight = set() if above_floors else {t for t, price in enumerate(prices.transformer) if price > 0}
+    chosen = _within_transformers(found, whole, prices, budget, tight)
+    if chosen is None:
+        return None
+    selection = _selection(found, whole, chosen)
+    if len(found.gpus) > 1 and _options(whole, chosen, selection) != chosen:
+        most, whole = whole.worth_of(chosen), problem(merged=False)
         # What a GPU is worth in one pool is about what it is worth in each group.
-        prices = dual(whole) if pool is None else priced(whole, replace(pool, gpu=pool.gpu * len(whole.pools)))
-        pool = prices
-        tight.update(t for t, price in enumerate(prices.transformer) if price > 0)
-        while True:
-            some = sorted(tight)
-            chosen = search(whole.behind(some), prices.behind(some), budget, most)
-            if chosen is None:
-                return None
-            most = whole.worth_of(chosen)
-            selection = _selection(found, whole, chosen)
-            if selection is None:
-                break
-            over = set() if above_floors else overloaded(found, selection)
-            if over <= tight:
-                if not above_floors:
-                    return Optimum(selection, most, prices, 0.0)
-                # No limit of the load has a price where a floor holds it up.
-                limits = Dual(0.0, prices.gpu, (0.0,) * len(found.transformers), 0.0)
-                return Optimum(selection, most, limits, prices.watt)
-            tight |= over
-    return None
+        prices = priced(whole, replace(prices, gpu=prices.gpu * len(whole.pools)))
+        near = _options(whole, chosen, selection)
+        chosen = _within_transformers(found, whole, prices, budget, tight, near=near, most=most)
+        if chosen is None:
+            return None
+        selection = _selection(found, whole, chosen)
+    if not above_floors:
+        return Optimum(selection, whole.worth_of(chosen), prices, 0.0)
+    # No limit of the load has a price where a floor holds it up.
+    limits = Dual(0.0, prices.gpu, (0.0,) * len(found.transformers), 0.0)
+    return Optimum(selection, whole.worth_of(chosen), limits, prices.watt)
 
 
-def _selection(found: Choices, problem: Problem, chosen: list[int]) -> Selection | None:
-    """Names what was chosen and packs the workloads, those with one place and the large first; None if it fails."""
+def _within_transformers(
+    found: Choices,
+    whole: Problem,
+    prices: Dual,
+    budget: Budget,
+    tight: set[int],
+    *,
+    near: list[int] | None = None,
+    most: float = math.inf,
+) -> list[int] | None:
+    """The optimum that overloads none of the transformers; those that count are added to `tight`."""
+    while True:
+        some = sorted(tight)
+        chosen = search(whole.behind(some), prices.behind(some), budget, near, most)
+        if chosen is None or not whole.rooms:
+            return chosen
+        selection = _selection(found, whole, chosen)
+        over = overloaded(found, selection)
+        if over <= tight or _options(whole, chosen, selection) != chosen:
+            return chosen
+        most = whole.worth_of(chosen)
+        tight |= over
+
+
+def _selection(found: Choices, problem: Problem, chosen: list[int]) -> Selection:
+    """Names what was chosen and packs the workloads, those with one place and the large first; some find no room."""
     modes = {group: options[i].mode for (group, options), i in zip(found.modes.items(), chosen, strict=False)}
     open_places = [own[i] for own, i in zip(problem.places, chosen[len(modes) :], strict=True) if i > 0]
     free = dict(found.gpus)
     homes: dict[str, str] = {}
     for own in sorted(open_places, key=lambda p: (len(p) > 1, -p[0].workload.gpus)):
         fits = [p for p in own if free[p.group] >= p.workload.gpus]
-        if not fits:
-            return None
-        best = min(fits, key=lambda p: free[p.group])
-        free[best.group] -= best.workload.gpus
-        homes[best.workload.workload_id] = best.group
+        if fits:
+            best = min(fits, key=lambda p: free[p.group])
+            free[best.group] -= best.workload.gpus
+            homes[best.workload.workload_id] = best.group
     return Selection(modes, homes)
+
+
+def _options(problem: Problem, chosen: list[int], selection: Selection) -> list[int]:
+    """Options of the groups as chosen, of the workloads where they found room."""
+    homes = set(selection.places.items())
+    jobs = [
+        next((i for i, own in enumerate(options) if any((p.workload.workload_id, p.group) in homes for p in own)), 0)
+        for options in problem.places
+    ]
+    return chosen[: len(chosen) - len(jobs)] + jobs

@@ -57,16 +57,11 @@ class Problem:
         return found
 
     def classes(self, which: NDArray[np.bool_]) -> Self:
-        """Returns the problem of these classes alone."""
-        return replace(
-            self,
-            watts=self.watts[which],
-            worth=self.worth[which],
-            gpus=self.gpus[which],
-            pool=self.pool[which],
-            transformer=self.transformer[which],
-            places=(),
-        )
+        """Returns the problem of these classes alone, as many columns as they have options."""
+        width = max(int((self.worth[which] > _NOT_AN_OPTION).any(axis=0).sum()), 1)
+        parts = (self.watts, self.worth, self.gpus, self.pool, self.transformer)
+        watts, worth, gpus, pool, transformer = (part[which, :width] for part in parts)
+        return replace(self, watts=watts, worth=worth, gpus=gpus, pool=pool, transformer=transformer, places=())
 
     def behind(self, transformers: Sequence[int]) -> Self:
         """Returns the problem with these transformers only, numbered anew: the others carry anything."""
@@ -96,6 +91,31 @@ class Problem:
     def penalty(self, load_w: int) -> int:
         """Penalty of a load, money units an hour."""
         return sum(max(load_w - step.limit_w, 0) * step.penalty_per_w for step in self.steps)
+
+    def penalties(self, load_w: Ints) -> Ints:
+        """The same of loads of any shape."""
+        found = np.zeros_like(load_w)
+        for step in self.steps:
+            found += np.maximum(load_w - step.limit_w, 0) * step.penalty_per_w
+        return found
+
+    @property
+    def free_w(self) -> int:
+        """The load up to which there are no penalties, W."""
+        return min([self.cap_w, *(step.limit_w for step in self.steps)])
+
+    def loads_w(self, watt: float, least: Floats) -> tuple[Floats, Floats]:
+        """The loads between which no less than this is left of what a W is paid, W."""
+        low, high = np.full(least.shape, -np.inf), np.full(least.shape, float(self.cap_w))
+        price, free = 0.0, 0.0
+        # The penalty of a load is the greatest of price * load - free.
+        for step in (Step(0, 0), *self.steps):
+            price, free = price + step.penalty_per_w, free + step.penalty_per_w * step.limit_w
+            if price < watt:
+                low = np.maximum(low, (least - free) / (watt - price))
+            elif price > watt:
+                high = np.minimum(high, (free - least) / (price - watt))
+        return low, high
 
     def marginal(self, load_w: float) -> float:
         """What the last W of a load costs in penalties, money units an hour."""

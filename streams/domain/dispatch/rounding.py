@@ -1,9 +1,14 @@
 """A selection that keeps the limits, from the options that a dual's prices prefer: repair, then use what is left."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streams.domain.dispatch.dual import Dual
 from streams.domain.dispatch.problem import Floats, Ints, Problem
+
+# Options that lose least, of which all pairs are tried at once. More of them, or of the exchanges, find hardly more.
+MOVES = 64
+EXCHANGES = 2
 
 
 def defaults(problem: Problem, losses: Floats) -> Ints:
@@ -12,13 +17,13 @@ def defaults(problem: Problem, losses: Floats) -> Ints:
     return found
 
 
-def repaired(problem: Problem, prices: Dual, losses: Floats) -> list[int] | None:
-    """Returns an option of each class near the defaults; None where this way ends over a limit.
+def repaired(problem: Problem, prices: Dual, losses: Floats, chosen: list[int]) -> list[int] | None:
+    """Returns an option of each class, near the chosen ones; None where this way ends over a limit.
 
-    `losses`: of each option against the default of its class, shape (classes, options).
+    `chosen` holds no more GPUs than there are. `losses`: of each option against the default of its class, shape
+    (classes, options).
     """
-    near = _Selection(problem, losses)
-    near.place_jobs(prices)
+    near = _Selection(problem, losses, chosen)
     for transformer, room_w in enumerate(problem.rooms):
         if near.behind[transformer] > room_w:
             draws = np.where(problem.transformer == transformer, problem.watts, 0)
@@ -26,38 +31,28 @@ def repaired(problem: Problem, prices: Dual, losses: Floats) -> list[int] | None
     near.shed(near.load_w - problem.peak_w(prices.watt), problem.watts)
     if near.load_w > problem.cap_w or any(w > room_w for w, room_w in zip(near.behind, problem.rooms, strict=True)):
         return None
+    # Before what is left is filled, which takes the first that fits.
+    near.exchange(~problem.jobs)
     near.fill()
+    if len(problem.pools) > 1:
+        near.exchange(problem.jobs)
     return near.chosen
 
 
 class _Selection:
-    """An option of each class, and what all of them draw and hold. Workloads run nowhere at first."""
+    """An option of each class, and what all of them draw and hold."""
 
-    def __init__(self, problem: Problem, losses: Floats) -> None:
+    def __init__(self, problem: Problem, losses: Floats, chosen: list[int]) -> None:
         self._problem, self._losses = problem, losses
-        self.chosen: list[int] = np.where(problem.jobs, 0, defaults(problem, losses)).tolist()
+        self.chosen = list(chosen)
         parts = (problem.watts, problem.worth, problem.gpus, problem.pool, problem.transformer)
         self._options: list[list[list[int]]] = np.stack(parts, axis=2).tolist()
-        watts, transformer = (problem.of(self.chosen, part) for part in (problem.watts, problem.transformer))
+        watts, gpus, pool, transformer = (
+            problem.of(chosen, part) for part in (problem.watts, problem.gpus, problem.pool, problem.transformer)
+        )
         self.load_w = int(watts.sum())
         self.behind = [int(watts[transformer == t].sum()) for t in range(len(problem.rooms))]
-        self.free = list(problem.pools)
-
-    def place_jobs(self, prices: Dual) -> None:
-        """Gives the GPUs to the workloads that bid most for each, and of equal places the one that it fills best."""
-        problem = self._problem
-        jobs = np.flatnonzero(problem.jobs)
-        value = problem.worth[jobs] - prices.watts(problem.transformer[jobs]) * problem.watts[jobs]
-        bids = np.where(problem.gpus[jobs] > 0, value / np.maximum(problem.gpus[jobs], 1), -np.inf).max(axis=1)
-        order = jobs[np.argsort(-bids, kind="stable")]
-        free = self.free
-        for c, lost in zip(order.tolist(), self._losses[order].tolist(), strict=True):
-            fits = [
-                (lost[i], pool < 0 or free[pool], i)
-                for i, (_, _, gpus, pool, _) in enumerate(self._options[c])
-                if pool < 0 or gpus <= free[pool]
-            ]
-            self._take(c, min(fits)[2])
+        self.free = [units - int(gpus[pool == p].sum()) for p, units in enumerate(problem.pools)]
 
     def shed(self, over_w: int, draws: Ints) -> None:
         """Lowers what is drawn in all by `over_w` or as far as it goes, cheapest first."""
@@ -79,14 +74,40 @@ class _Selection:
 
     def fill(self) -> None:
         """Takes each option that still fits and is worth more, in order of what it loses."""
-        problem, row = self._problem, np.arange(len(self._losses))
-        more = problem.worth - problem.worth[row, self.chosen][:, None]
-        wider = problem.watts - problem.watts[row, self.chosen][:, None]
-        moves = np.flatnonzero((more > 0) & (wider <= problem.cap_w - self.load_w))
+        problem, at = self._problem, (np.arange(len(self._losses)), np.asarray(self.chosen, np.int64))
+        more = problem.worth - problem.worth[at][:, None]
+        wider = problem.watts - problem.watts[at][:, None]
+        held = np.where(problem.pool == problem.pool[at][:, None], problem.gpus[at][:, None], 0)
+        fits = (wider <= problem.cap_w - self.load_w) & (problem.gpus - held <= np.array([*self.free, 0])[problem.pool])
+        moves = np.flatnonzero((more > 0) & fits)
         order = np.argsort(self._losses.flat[moves], kind="stable")
         for c, i in zip(*(part.tolist() for part in np.divmod(moves[order], more.shape[1])), strict=True):
             if self._fits(c, i):
                 self._take(c, i)
+
+    def exchange(self, which: NDArray[np.bool_]) -> None:
+        """Takes other options of two of these classes at once, the best two, as long as that is worth more."""
+        problem = self._problem
+        losses = np.where(which[:, None], self._losses, np.inf)
+        losses[np.arange(len(losses)), np.asarray(self.chosen, np.int64)] = np.inf
+        moves = np.argsort(losses, axis=None, kind="stable")[:MOVES]
+        c, i = np.divmod(moves[losses.flat[moves] < np.inf], losses.shape[1])
+        held, units = problem.held(), [*problem.pools, *problem.rooms]
+        for _ in range(EXCHANGES if len(c) else 0):
+            at = np.asarray(self.chosen)[c]
+            load = _sums(problem.watts[c, i] - problem.watts[c, at]) + self.load_w
+            worth = _sums(problem.worth[c, i] - problem.worth[c, at])
+            worth -= problem.penalties(load) - problem.penalty(self.load_w)
+            fits = (load <= problem.cap_w) & (c[:, None] != c)
+            for part, most in zip(held, units, strict=True):
+                change = part[c, i] - part[c, at]
+                if change.any():
+                    fits &= _sums(change) + int(problem.of(self.chosen, part).sum()) <= most
+            best = int(np.where(fits, worth, 0).argmax())
+            if not fits.flat[best] or worth.flat[best] <= 0:
+                return
+            for move in divmod(best, len(c)):
+                self._take(int(c[move]), int(i[move]))
 
     def _take(self, c: int, i: int) -> None:
         self._hold(c, self.chosen[c], -1)
@@ -113,3 +134,9 @@ class _Selection:
             return False
         own_w = old_watts if transformer == old_transformer else 0
         return transformer < 0 or self.behind[transformer] + watts - own_w <= problem.rooms[transformer]
+
+
+def _sums(change: Ints) -> Ints:
+    """Of each two of these changes together."""
+    found: Ints = change[:, None] + change
+    return found

@@ -1,10 +1,14 @@
 """The exact optimum of one interval's choices, given what the plan made last has next, and the worth of its limits.
 
 `knapsack` finds it; where it does not, or would take too long, CP-SAT has all of it. Both count in integers and stop by
-work done, never by time, so the same snapshot gives the same bytes.
+work done, never by time, so the same snapshot gives the same bytes. What is given up is told by the plan's own rules,
+for the one interval: of a minimum run or rest that is cut short a plan counts all intervals that are missing within its
+horizon, so the dispatch counts one.
 """
 
 from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from schemas.events import AllocationSnapshot, BindingLimit, GivenUpRule
 from streams.domain import reserve
@@ -13,18 +17,20 @@ from streams.domain.choice import (
     Choices,
     Floor,
     has_to_stay,
+    idle_mw,
     is_ramped,
     is_switched,
     stay_penalty_usd_h,
     stay_rule,
 )
 from streams.domain.dispatch import cp_sat, knapsack
-from streams.domain.dispatch.dual import Dual, dual
+from streams.domain.dispatch.dual import Dual
 from streams.domain.dispatch.merit_order import merit_order
-from streams.domain.dispatch.problem import problem_of
 from streams.domain.outcome import Outcome
 from streams.domain.penalty import Rule
-from streams.domain.selection import Selection, excess_w, extra_w, worth
+from streams.domain.plan.value import broken
+from streams.domain.planning import alone, given_up_rule, planned, site_of
+from streams.domain.selection import Selection, draws, extra_w, worth
 
 
 def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
@@ -32,11 +38,11 @@ def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
     best = knapsack.optimum(found)
     if best is not None:
         selection, status, bound = best.selection, "OPTIMAL", float(best.worth)
-        solver, limits = knapsack.NAME, binding_limits(snapshot, found, best.prices, best.floor_price)
+        solver, limits = knapsack.NAME, _binding_limits(snapshot, found, best.prices, best.floor_price)
     else:
         selection, status, bound = cp_sat.best(found, merit_order(found))
-        solver = cp_sat.name()
-        limits = binding_limits(snapshot, found, dual(problem_of(found, merged=True)), 0.0)
+        # Floors and limits may both have a price then, which the prices of the knapsack leave out.
+        solver, limits = f"{knapsack.NAME}, {cp_sat.name()}", planned(alone(snapshot)).binding_limits
     load_mw = found.base_mw + extra_w(found, selection) / 1e6
     return Outcome(
         selection=selection,
@@ -47,23 +53,19 @@ def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
         next_modes={},
         horizon=(),
         binding_limits=tuple(limits),
-        given_up=(
-            *reserve.beyond_ramp(snapshot),
-            *reserve.given_up(snapshot, load_mw),
-            *_given_up(snapshot, found, selection),
-        ),
+        given_up=(*reserve.beyond_ramp(snapshot), *_given_up(snapshot, found, selection, load_mw)),
         capacity_usd_h=reserve.earned_usd_h(snapshot, load_mw),
     )
 
 
-def binding_limits(
+def _binding_limits(
     snapshot: AllocationSnapshot, found: Choices, prices: Dual, floor_price: float
-) -> list[BindingLimit]:
+) -> Sequence[BindingLimit]:
     """What limits a decision and the worth of one more MW or GPU, USD an hour, by rule and subject.
 
     They are the prices of the linear relaxation (Dantzig, "Linear Programming and Extensions", 1963, on duals): what a
     small change is worth on average, not what the next whole mode or workload is worth. A floor's is what one MW less
-    of it is worth. What a call pays for the cap itself is not in them, nor the floors of a decision by CP-SAT.
+    of it is worth. What a call pays for the cap itself is not in them.
     """
     # Money units for a W and USD for a MW are the same number.
     is_called = found.limit_extra_w is not None and found.limit_extra_w < found.cap_extra_w
@@ -93,36 +95,24 @@ def _floor_prices(floors: Sequence[Floor], price: float) -> Iterable[tuple[Rule,
             yield floor.rule, floor.subject, share
 
 
-def _given_up(snapshot: AllocationSnapshot, found: Choices, selection: Selection) -> list[GivenUpRule]:
-    """Rules that are not kept, but for awarded capacity."""
+def _given_up(
+    snapshot: AllocationSnapshot, found: Choices, selection: Selection, load_mw: float
+) -> Iterable[GivenUpRule]:
+    """Rules that are not kept, in the plan's order: also by load that nothing can turn off."""
     hours = snapshot.interval_s / 3600
-    load_w = extra_w(found, selection)
-    rows = [(Rule.GRID_LIMIT, excess_w(found, load_w), found.penalty_per_w)]
-    rows += [
-        (floor.rule, floor.extra_w - load_w, floor.penalty_per_w)
-        for floor in found.floors
-        if floor.rule in {Rule.RAMP, Rule.MINIMUM_LOAD}
-    ]
-    return [
-        GivenUpRule(
-            rule=rule,
-            subject=snapshot.facility_id,
-            interval=0,
-            amount=watts / 1e6,
-            unit="MW",
-            penalty_usd=watts * price / MONEY_PER_USD * hours,
-        )
-        for rule, watts, price in rows
-        if watts > 0
-    ] + [
-        GivenUpRule(
-            rule=stay_rule(group),
-            subject=group.resource_group_id,
-            interval=0,
-            amount=1.0,
-            unit="intervals",
-            penalty_usd=stay_penalty_usd_h(snapshot, group) * hours,
-        )
-        for group in snapshot.groups
-        if has_to_stay(group) and is_switched(group.current_mode, selection.modes.get(group.resource_group_id))
-    ]
+    through = {
+        name: np.array([idle_mw(snapshot, name) + watts / 1e6])
+        for name, watts in draws(found, selection).behind_w.items()
+    }
+    for entry in broken(site_of(alone(snapshot)), np.array([load_mw]), through, hours):
+        yield given_up_rule(entry)
+    for group in snapshot.groups:
+        if has_to_stay(group) and is_switched(group.current_mode, selection.modes.get(group.resource_group_id)):
+            yield GivenUpRule(
+                rule=stay_rule(group),
+                subject=group.resource_group_id,
+                interval=0,
+                amount=1.0,
+                unit="intervals",
+                penalty_usd=stay_penalty_usd_h(snapshot, group) * hours,
+            )

@@ -2,8 +2,9 @@
 
 Gangs that are large beside their group, and groups that are large beside a cap, leave the linear relaxation far from
 any plan; CP-SAT settles in a second what branch and bound over that relaxation leaves open after hundreds of nodes.
-Shadow prices are the duals of the relaxation, by HiGHS. The search ends after work done, so that the same problem gives
-the same bytes.
+Shadow prices are the duals of the relaxation, by HiGHS; where jobs run on over several intervals, only the sum of what
+one more GPU is worth in all of these is settled, not which of them has it. The search ends after work done, so that the
+same problem gives the same bytes.
 
 Power counts in parts of a watt, the tail of costs in tenths of a cent. All is rounded to the side of what is allowed
 and of what is worth more, so that the bound holds, and so finely that a load is over its limit by less than a watt.

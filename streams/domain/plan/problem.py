@@ -120,7 +120,7 @@ class Reserve:
 class Site:
     """A facility. `cost_usd_mwh`: all-in price of energy, one row a scenario; `probability`: of each, adding up to 1.
 
-    `limit_mw` is what grid calls allow (infinite without), `payment_usd_mwh` what they pay for each MWh below the cap.
+    `limit_mw` is the grid limit (infinite without a call), `payment_usd_mwh` what it pays for each MWh below the cap.
     `block_mw` was bought ahead at a fixed price: what is not used is sold back at the cost, `sell_back_mw` at most;
     the rest of it is worth nothing. The load may change by `ramp_mw` an interval, from `load_before_mw` on (None: not
     known, no limit on the first change), and stays at or over `min_load_mw`. `base_mw`: load that is in no group.

@@ -49,7 +49,8 @@ def frame(problem: PlanProblem) -> Frame:
     sheet, limits = Sheet(), Limits()
     base = _base_mw(problem)
     most = base + _most_extra_mw(problem)[:, None]
-    load = sheet.columns(base.shape, low=base, high=most)
+    # A column at its bound would take the price of the GPUs that are all busy: it ends a MW above what can run.
+    load = sheet.columns(base.shape, low=base, high=most + 1.0)
     load_row = sheet.rows(load, 1.0, base, base)
     spill = _site_rules(sheet, problem, load, most, limits)
     transformer_row = _transformer_rows(sheet, problem, most, limits)

@@ -56,7 +56,7 @@ def outcome(problem: PlanProblem, modes: dict[str, Ints], placements: dict[str, 
         worth -= _stopping_usd(job, place, problem.intervals)
         given_up.extend(_missed(job, place, problem.intervals))
     for site in problem.sites:
-        given_up.extend(_broken(site, load[site.facility_id], through, hours))
+        given_up.extend(broken(site, load[site.facility_id], through, hours))
         worth += float(site.payment_usd_mwh @ (site.cap_mw - load[site.facility_id])) * hours
     worth -= _energy_usd(problem, load) + sum(found.penalty_usd for found in given_up)
     given_up.sort(key=lambda found: (found.interval, found.rule, found.subject))
@@ -140,7 +140,8 @@ def _missed(job: Job, place: Placement | None, intervals: int) -> list[GivenUp]:
     ]
 
 
-def _broken(site: Site, load: Floats, through: dict[str, Floats], hours: float) -> list[GivenUp]:
+def broken(site: Site, load: Floats, through: dict[str, Floats], hours: float) -> list[GivenUp]:
+    """Returns what of a site's rules a load does not keep, `through` its transformers, MW an interval each."""
     before = np.concatenate([[load[0] if site.load_before_mw is None else site.load_before_mw], load[:-1]])
     excess = [
         (Rule.FACILITY_CAP, site.facility_id, load - site.cap_mw),

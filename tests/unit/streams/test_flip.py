@@ -11,7 +11,8 @@ from streams.domain import flip
 from streams.domain.allocation import solve
 from streams.domain.flip import Alternative, Flip, alternatives
 from streams.domain.whatif import at_power_cost
-from tests.unit.streams.allocation_case import asic, gpu, job, site, snapshot
+from tests.unit.streams.allocation_case import asic, gpu, job, snapshot
+from tests.unit.streams.site_case import site
 
 
 def told(flips: dict[str, Flip]) -> dict[str, tuple[Any, str]]:

@@ -6,21 +6,17 @@ import pytest
 
 from schemas import events as e
 from streams.domain.allocation import solve
+from streams.domain.dispatch import cp_sat
 from streams.domain.penalty import PENALTY_USD_MWH, Rule
-from tests.unit.streams.allocation_case import asic, award, chosen, snapshot
+from streams.domain.planning import alone
+from tests.unit.streams.allocation_case import asic, award, chosen, gpu, job, snapshot
 
 Limits = dict[tuple[str, str, str], float]
 
 
 def planned(case: e.AllocationSnapshot) -> e.AllocationDecision:
     """The decision of the same facts as a plan of the one interval."""
-    only = e.HorizonInterval(
-        power_cost_usd_mwh=case.power_cost_usd_mwh,
-        source="REAL_TIME",
-        limit_mw=case.limit_mw,
-        payment_usd_mwh=case.payment_usd_mwh,
-    )
-    return solve(replace(case, horizon=[only]))
+    return solve(alone(case))
 
 
 def limits_of(decision: e.AllocationDecision) -> Limits:
@@ -30,6 +26,7 @@ def limits_of(decision: e.AllocationDecision) -> Limits:
 # NORMAL draws 1 MW for 80 USD/h, TURBO 1.5 MW for 100: half a MW more for 20, 40 a MW.
 CHEAP = replace(snapshot(asic()), power_cost_usd_mwh=30.0)
 DEAR = replace(snapshot(asic()), power_cost_usd_mwh=100.0)
+IDLE = replace(asic(), idle_power_mw=2.0)
 
 
 @pytest.mark.parametrize(
@@ -61,11 +58,18 @@ DEAR = replace(snapshot(asic()), power_cost_usd_mwh=100.0)
             {("capacity award", "ECRS", "MW"): 20.0},
             id="capacity award",
         ),
+        # Two of three fill the GPUs to the last: one more is worth the third's bid, 2.50 less 0.05 of energy.
+        pytest.param(
+            snapshot(gpu(), job("a", usd_h=12.0), job("b", usd_h=11.0), job("c", usd_h=10.0)),
+            {("GPUs in service", "g1", "GPU"): 2.45},
+            id="GPUs",
+        ),
     ],
 )
 def test_what_limits_has_the_same_name_and_price(case: e.AllocationSnapshot, expected: Limits) -> None:
     assert limits_of(solve(case)) == pytest.approx(expected)
-    assert limits_of(planned(case)) == pytest.approx(expected)
+    # A plan's prices have in them what decides between equals, a millionth.
+    assert limits_of(planned(case)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_higher_floor_is_short_at_its_penalty_before_the_lower_one_is_priced() -> None:
@@ -86,6 +90,31 @@ def test_higher_floor_is_short_at_its_penalty_before_the_lower_one_is_priced() -
         pytest.param(
             replace(DEAR, load_before_mw=2.5, ramp_mw_min=0.1), [("ramp", "Texas-1", 0.5, "MW", 35_000.0)], id="ramp"
         ),
+        # What is idle can't be turned off: 2 MW, whatever the limits.
+        pytest.param(
+            replace(DEAR, groups=[IDLE], cap_mw=1.5),
+            [("facility cap", "Texas-1", 0.5, "MW", 1_000_000.0)],
+            id="idle, cap",
+        ),
+        pytest.param(
+            replace(
+                DEAR,
+                groups=[replace(IDLE, transformer_id="t1")],
+                transformers=[e.TransformerLimit(transformer_id="t1", cap_mw=1.25)],
+            ),
+            [("transformer cap", "t1", 0.75, "MW", 500_000.0)],
+            id="idle, transformer",
+        ),
+        pytest.param(
+            replace(DEAR, groups=[IDLE], signal_id="dr-1", limit_mw=1.0),
+            [("grid limit", "Texas-1", 1.0, "MW", 100_000.0)],
+            id="idle, call",
+        ),
+        pytest.param(
+            replace(DEAR, groups=[IDLE], load_before_mw=1.0, ramp_mw_min=0.1),
+            [("ramp", "Texas-1", 0.5, "MW", 35_000.0)],
+            id="idle, ramp",
+        ),
     ],
 )
 def test_rule_that_cannot_be_kept_is_given_up_at_the_same_penalty(
@@ -96,6 +125,7 @@ def test_rule_that_cannot_be_kept_is_given_up_at_the_same_penalty(
         assert found == [(rule, subject, mw, unit) for rule, subject, mw, unit, _ in expected]
         penalties = [g.penalty_usd for g in decision.given_up]
         assert penalties == pytest.approx([mw * usd_mwh / 12 for _, _, mw, _, usd_mwh in expected])
+    assert solve(case).objective_usd_h == pytest.approx(planned(case).objective_usd_h)
 
 
 def test_minimum_run_is_given_up_for_a_grid_limit_and_said_so() -> None:
@@ -107,6 +137,28 @@ def test_minimum_run_is_given_up_for_a_grid_limit_and_said_so() -> None:
         (found,) = decision.given_up
         assert (found.rule, found.subject, found.amount, found.unit) == ("minimum run", "m1", 1.0, "intervals")
         assert found.penalty_usd == pytest.approx(penalty_usd)
+
+
+def test_minimum_run_that_is_cut_short_counts_within_what_is_decided() -> None:
+    # Held for 5 of 30 minutes: five intervals are missing, of which a plan of three sees three, the dispatch one.
+    group = replace(asic(), current_mode=e.PowerMode.TURBO, held_s=300, min_up_s=1800)
+    case = replace(CHEAP, groups=[group], signal_id="dr-1", limit_mw=0.0)
+    ahead = replace(case, horizon=3 * alone(case).horizon)
+    assert [g.amount for g in solve(case).given_up] == [1.0]
+    assert [g.amount for g in solve(ahead).given_up] == [3.0]
+
+
+def test_floor_has_its_price_where_the_general_solver_decides() -> None:
+    # 2 MW at least, of which the grid limit leaves 1.25: a MW less of the floor is worth its penalty, a MW more of the
+    # limit that less the 20 USD that it loses.
+    group = asic(options=((e.PowerMode.NORMAL, 1.0, 80.0), (e.PowerMode.TURBO, 2.0, 160.0)))
+    case = replace(DEAR, groups=[group], min_load_mw=2.0, signal_id="dr-1", limit_mw=1.25)
+    decision = solve(case)
+    assert decision.solver.endswith(cp_sat.name())
+    assert limits_of(decision) == limits_of(planned(case))
+    assert limits_of(decision) == pytest.approx(
+        {("minimum load", "Texas-1", "MW"): 20_000.0, ("grid limit", "Texas-1", "MW"): 19_980.0}
+    )
 
 
 def test_conflict_of_rules_is_settled_the_same_way() -> None:

@@ -2,13 +2,14 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from streams.domain.choice import choices
 from streams.domain.dispatch.dual import dual
 from streams.domain.dispatch.problem import problem_of
 from streams.domain.dispatch.rounding import repaired
-from tests.unit.streams.allocation_case import site
+from tests.unit.streams.site_case import site
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -17,7 +18,10 @@ def test_repaired_selection_keeps_cap_transformers_and_gpus(seed: int) -> None:
     problem = problem_of(choices(case), merged=False)
     prices = dual(problem)
     reduced = prices.reduced(problem)
-    chosen = repaired(problem, prices, reduced.max(axis=1, keepdims=True) - reduced)
+    losses = reduced.max(axis=1, keepdims=True) - reduced
+    # All at their defaults, but for the workloads, which run nowhere.
+    near = np.where(problem.jobs, 0, losses.argmin(axis=1)).tolist()
+    chosen = repaired(problem, prices, losses, near)
     assert chosen is not None
     assert problem.load_w(chosen) <= problem.cap_w
     parts = (problem.watts, problem.gpus, problem.pool, problem.transformer)
