@@ -7,7 +7,7 @@ from streams.domain.dispatch.dual import Dual
 from streams.domain.dispatch.problem import Floats, Ints, Problem
 
 # Options that lose least, of which all pairs are tried at once. More of them, or of the exchanges, find hardly more.
-MOVES = 64
+MOVES = 32
 EXCHANGES = 2
 
 
@@ -45,8 +45,6 @@ class _Selection:
     def __init__(self, problem: Problem, losses: Floats, chosen: list[int]) -> None:
         self._problem, self._losses = problem, losses
         self.chosen = list(chosen)
-        parts = (problem.watts, problem.worth, problem.gpus, problem.pool, problem.transformer)
-        self._options: list[list[list[int]]] = np.stack(parts, axis=2).tolist()
         watts, gpus, pool, transformer = (
             problem.of(chosen, part) for part in (problem.watts, problem.gpus, problem.pool, problem.transformer)
         )
@@ -115,18 +113,28 @@ class _Selection:
         self.chosen[c] = i
 
     def _hold(self, c: int, i: int, sign: int) -> None:
-        watts, _, gpus, pool, transformer = self._options[c][i]
+        watts, _, gpus, pool, transformer = self._option(c, i)
         self.load_w += sign * watts
         if pool >= 0:
             self.free[pool] -= sign * gpus
         if transformer >= 0:
             self.behind[transformer] += sign * watts
 
+    def _option(self, c: int, i: int) -> tuple[int, int, int, int, int]:
+        p = self._problem
+        return (
+            int(p.watts[c, i]),
+            int(p.worth[c, i]),
+            int(p.gpus[c, i]),
+            int(p.pool[c, i]),
+            int(p.transformer[c, i]),
+        )
+
     def _fits(self, c: int, i: int) -> bool:
         """Whether there is room for an option instead of the chosen one, and it is worth more."""
         problem = self._problem
-        watts, worth, gpus, pool, transformer = self._options[c][i]
-        old_watts, old_worth, old_gpus, old_pool, old_transformer = self._options[c][self.chosen[c]]
+        watts, worth, gpus, pool, transformer = self._option(c, i)
+        old_watts, old_worth, old_gpus, old_pool, old_transformer = self._option(c, self.chosen[c])
         after_w = self.load_w + watts - old_watts
         if after_w > problem.cap_w or worth - old_worth <= problem.penalty(after_w) - problem.penalty(self.load_w):
             return False
