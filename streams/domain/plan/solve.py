@@ -36,7 +36,7 @@ SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
 INTEGRAL = "integer program 1"
-COLUMN_GENERATION = "column generation 5"
+COLUMN_GENERATION = "column generation 6"
 """With the version of the method, as another one finds other plans of the same worth."""
 
 Choice = tuple[dict[str, Ints], dict[str, Placement]]
