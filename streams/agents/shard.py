@@ -5,10 +5,11 @@ concern all: each owner follows them for itself from where its oldest event in u
 """
 
 import asyncio
+import logging
 from time import perf_counter
 
 from schemas.dead_letter import STAGE_RULE
-from schemas.events import FleetWindow, GridSignal, RoutedRequest
+from schemas.events import FleetWindow, GridSignal, Resource, RoutedRequest
 from schemas.rule import RULE_ERROR
 from streams.agents import allocation, economics, kafka_client, recovery, workload
 from streams.agents.assignment import facility_partition
@@ -18,6 +19,9 @@ from streams.agents.error import AgentError
 from streams.agents.follower import Follower
 from streams.agents.intake import RawMessage
 from streams.agents.owner import Guard, Owner
+from streams.domain.snapshot import feeder
+
+log = logging.getLogger(__name__)
 
 _COMMIT_S = 1.0
 
@@ -66,6 +70,7 @@ class Shard(Owner):
             if is_used:
                 self.desk.take(event, message.place, message.offset)
                 economics.show_prices(event)
+                self._warn_of_astray(event)
             self.desk.held.read(message.place, message.offset)
             if is_used:
                 await economics.evaluate(event, self.desk, self.event_log)
@@ -91,6 +96,15 @@ class Shard(Owner):
         for event in await self.context.master_data():
             if recovery.concerns(event, self.number):
                 self.desk.market.add(event)
+
+    def _warn_of_astray(self, event: object) -> None:
+        if isinstance(event, Resource) and event.transformer_id is not None:
+            facility = self.desk.market.facilities.get(event.facility_id)
+            if facility is not None and feeder(event, facility) is None:
+                log.warning(
+                    "%s: %s has no transformer %s, so only the facility limits it until it is registered with one",
+                    event.resource_group_id, event.facility_id, event.transformer_id,
+                )  # fmt: skip
 
     async def _refused(self, event: object) -> str | None:
         if not isinstance(event, GridSignal | FleetWindow):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from schemas.events import (
     AllocationDecision,
     AllocationSnapshot,
+    Facility,
     GroupAllocation,
     GroupInput,
     ModeOption,
@@ -81,6 +82,7 @@ def take(
                     r, hashprice, held.get(r.resource_group_id), due.as_of, is_within_plan=follows and not due.is_plan
                 ),
                 out_of_service=_out_of_service(r, due, ahead or HorizonPolicy()),
+                transformer_id=feeder(r, facility),
             )
             for r in inputs.resources
         ],
@@ -108,6 +110,12 @@ def take(
     )
 
 
+def feeder(resource: Resource, facility: Facility) -> str | None:
+    """Returns the transformer that limits a group; none where the facility has none of that name."""
+    known = {transformer.transformer_id for transformer in facility.transformers}
+    return resource.transformer_id if resource.transformer_id in known else None
+
+
 def _out_of_service(resource: Resource, due: Due, ahead: HorizonPolicy) -> list[int]:
     length = timedelta(seconds=due.interval_s)
     count = ahead.intervals(due.interval_s) if due.is_plan else 1
@@ -130,7 +138,6 @@ def _group(
         idle_power_mw=resource.idle_power_w * resource.units / 1e6,
         unit_power_mw=max(per_unit_w, 0.0) / 1e6,
         modes=[] if is_gpu else _modes(resource, hashprice),
-        transformer_id=resource.transformer_id,
         start_cost_usd=resource.start_cost_usd,
         stop_cost_usd=resource.stop_cost_usd,
         min_up_s=resource.min_up_s,

@@ -67,3 +67,11 @@ def test_solver_processes_give_the_decision_that_the_domain_gives() -> None:
             assert [await pool.solve(snapshot) for snapshot in solver.asked] == log.decisions
 
     asyncio.run(solved())
+
+
+def test_a_group_behind_a_transformer_that_its_facility_does_not_have_is_limited_by_the_facility() -> None:
+    astray = a.miners(transformer_id="nowhere", recorded_at=a.at(1), event_id="astray")
+    log, _ = decided(desk_with(*NEEDED, astray, a.price(300), a.price(400)))
+    sound, _ = decided(desk_with(*NEEDED, a.miners(recorded_at=a.at(1), event_id="astray"), a.price(300), a.price(400)))
+    assert log.decisions == sound.decisions
+    assert len(log.decisions) > 1
