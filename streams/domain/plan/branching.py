@@ -12,7 +12,7 @@ from typing import Any, cast
 import highspy
 import numpy as np
 
-from streams.domain.plan.highs import loaded
+from streams.domain.plan.highs import of_sheet
 from streams.domain.plan.master import Master
 from streams.domain.plan.problem import Floats, Ints, PlanProblem
 from streams.domain.plan.program import asic_rules
@@ -81,9 +81,7 @@ class _Site:
         self._power_mw = np.array([[group.modes[-1].power_mw] for group in groups])
         settings = highspy.HighsOptions()
         settings.output_flag, settings.threads, settings.presolve = False, 1, "off"
-        columns = np.concatenate(sheet.low), np.concatenate(sheet.high)
-        rows = np.concatenate(sheet.row_low), np.concatenate(sheet.row_high)
-        self._engine = loaded(sheet.worths(), columns, rows, sheet.matrix().tocsc(), settings)
+        self._engine = of_sheet(sheet, settings)
 
     def bound_usd(self) -> float:
         """Returns what the tree proves: the greatest bound of its leaves, the best one branched on first."""

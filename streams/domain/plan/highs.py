@@ -1,9 +1,11 @@
 """HiGHS, loaded with a program to maximise."""
 
 import highspy
+import numpy as np
 from scipy.sparse import csc_matrix
 
 from streams.domain.plan.problem import Floats
+from streams.domain.plan.sheet import Sheet
 
 
 class Engine(highspy.Highs):
@@ -36,3 +38,10 @@ def loaded(
     engine.passOptions(settings)
     engine.passModel(program)
     return engine
+
+
+def of_sheet(sheet: Sheet, settings: highspy.HighsOptions) -> highspy.Highs:
+    """Returns an engine with all columns and rows of a sheet, whole numbers as any others."""
+    columns = np.concatenate(sheet.low), np.concatenate(sheet.high)
+    rows = np.concatenate(sheet.row_low), np.concatenate(sheet.row_high)
+    return loaded(sheet.worths(), columns, rows, sheet.matrix().tocsc(), settings)

@@ -19,7 +19,7 @@ from ortools.sat.python import cp_model
 from scipy.sparse import csr_matrix
 
 from streams.domain.dispatch import cp_sat
-from streams.domain.plan.highs import loaded
+from streams.domain.plan.highs import of_sheet
 from streams.domain.plan.problem import Floats, Ints, Placement, PlanProblem
 from streams.domain.plan.program import Program, chosen, program
 from streams.domain.plan.proof import Proof
@@ -105,10 +105,7 @@ def _relaxed(made: Program) -> tuple[Floats, Floats]:
     """The values of the columns and the duals of the rows."""
     settings = highspy.HighsOptions()
     settings.output_flag, settings.threads, settings.random_seed, settings.presolve = False, 1, 1, "off"
-    sheet = made.sheet
-    columns = np.concatenate(sheet.low), np.concatenate(sheet.high)
-    rows = np.concatenate(sheet.row_low), np.concatenate(sheet.row_high)
-    engine = loaded(sheet.worths(), columns, rows, sheet.matrix().tocsc(), settings)
+    engine = of_sheet(made.sheet, settings)
     engine.run()
     solution = engine.getSolution()
     return np.array(solution.col_value), np.array(solution.row_dual)
