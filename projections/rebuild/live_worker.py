@@ -36,11 +36,12 @@ class LiveWorker:
         self._connection = connection
         self._config = config
         self._read_bounds = read_bounds
-        self._bounds = read_bounds()
+        self.bounds = read_bounds()
+        """Of the log: read again where the worker is beyond them."""
 
     def offsets(self) -> dict[Place, int]:
         """Returns the next offset of each partition that the worker knows; none where it has never run."""
-        return offset_store.read(self._connection, self._config.live_worker, self._bounds)
+        return offset_store.read(self._connection, self._config.live_worker, self.bounds)
 
     def ends(self) -> dict[Place, int]:
         """Returns up to where each partition may be applied: as the worker has it, or all where it has never run."""
@@ -53,7 +54,7 @@ class LiveWorker:
         ProjectionError where `applied` is beyond.
         """
         worker = self._config.live_worker
-        places = list(self._bounds)
+        places = list(self.bounds)
         topics, partitions = [topic for topic, _ in places], [partition for _, partition in places]
         rows = self._connection.execute(_LOCK, (topics, partitions, worker)).fetchall()
         live = {(topic, partition): next_offset for topic, partition, next_offset in rows}
@@ -87,9 +88,9 @@ class LiveWorker:
 
     def _ends(self, live: Mapping[Place, int]) -> dict[Place, int]:
         if not live:
-            return {place: end for place, (_, end) in self._bounds.items()}
+            return {place: end for place, (_, end) in self.bounds.items()}
         # The log has grown since its ends were read, or it ends there.
-        if any(offset > self._bounds[place][1] for place, offset in live.items()):
-            self._bounds = self._read_bounds()
+        if any(offset > self.bounds[place][1] for place, offset in live.items()):
+            self.bounds = self._read_bounds()
         # A partition that only this one is unknown of is one that the worker has not come to yet.
-        return {place: min(live.get(place, 0), end) for place, (_, end) in self._bounds.items()}
+        return {place: min(live.get(place, 0), end) for place, (_, end) in self.bounds.items()}

@@ -106,7 +106,6 @@ class _Rebuild:
         self._table = config.table
         self._next = form.next_name(config.table)
         self._connection = connection
-        self._bounds = read_bounds()
         self._live = LiveWorker(connection, config, read_bounds)
         self._filling = filling
         self._held_since = 0.0
@@ -153,7 +152,7 @@ class _Rebuild:
         """Steps 1 and 2."""
         self._live.require_offsets_of_its_own()
         ends = self._live.ends()
-        is_resumed = self._filling.begin(self._bounds, ends, from_scratch=self._config.from_scratch)
+        is_resumed = self._filling.begin(self._live.bounds, ends, from_scratch=self._config.from_scratch)
         self._filling.take_archived(self._config.archive, ends)
         while self._left(ends) > 0:
             self._filling.fill(ends)
@@ -227,7 +226,7 @@ class _Rebuild:
 
     def _shrunk(self, before: int, after: int) -> ShrinkError:
         gone = [f"{name} [{partition}] before offset {oldest}"
-                for (name, partition), (oldest, _) in sorted(self._bounds.items()) if oldest > 0]  # fmt: skip
+                for (name, partition), (oldest, _) in sorted(self._live.bounds.items()) if oldest > 0]  # fmt: skip
         cause = f"Kafka has nothing any more of {', '.join(gone)}" if gone else "the log has nothing of the others"
         return ShrinkError(
             f"{self._table.name} would have {after} rows and has {before}: {cause}. Nothing is swapped; "
