@@ -1,6 +1,7 @@
 """Seeded planning problems, from a few groups to a large fleet."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -124,4 +125,48 @@ def _job(random: np.random.Generator, n: int, groups: list[GpuGroup]) -> Job:
         preemption_cost_usd=gpus * 1.5 if runs else 0.0,
         deadline=length + int(random.integers(4, 60)) if random.random() < 0.5 else None,
         sla_penalty_usd=gpus * 10.0,
+    )
+
+
+def enlarged(problem: PlanProblem, factor: float) -> PlanProblem:
+    """The same problem with all power and money this many times as large."""
+    return replace(
+        problem,
+        sites=tuple(_enlarged_site(site, factor) for site in problem.sites),
+        asic_groups=tuple(
+            replace(
+                group,
+                modes=tuple(Mode(m.name, m.power_mw * factor, m.revenue_usd_h * factor) for m in group.modes),
+                start_cost_usd=group.start_cost_usd * factor,
+                stop_cost_usd=group.stop_cost_usd * factor,
+            )
+            for group in problem.asic_groups
+        ),
+        gpu_groups=tuple(
+            replace(g, idle_power_mw=g.idle_power_mw * factor, unit_power_mw=g.unit_power_mw * factor)
+            for g in problem.gpu_groups
+        ),
+        jobs=tuple(
+            replace(
+                job,
+                revenue_usd_h=job.revenue_usd_h * factor,
+                preemption_cost_usd=job.preemption_cost_usd * factor,
+                sla_penalty_usd=job.sla_penalty_usd * factor,
+            )
+            for job in problem.jobs
+        ),
+    )
+
+
+def _enlarged_site(site: Site, factor: float) -> Site:
+    return replace(
+        site,
+        cap_mw=site.cap_mw * factor,
+        limit_mw=site.limit_mw * factor,
+        block_mw=site.block_mw * factor,
+        sell_back_mw=site.sell_back_mw * factor,
+        ramp_mw=site.ramp_mw * factor,
+        load_before_mw=None if site.load_before_mw is None else site.load_before_mw * factor,
+        min_load_mw=site.min_load_mw * factor,
+        transformers=tuple(replace(t, cap_mw=t.cap_mw * factor) for t in site.transformers),
     )

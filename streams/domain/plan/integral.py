@@ -6,8 +6,9 @@ Shadow prices are the duals of the relaxation, by HiGHS; where jobs run on over 
 one more GPU is worth in all of these is settled, not which of them has it. The search ends after work done, so that the
 same problem gives the same bytes.
 
-Power counts in parts of a watt, the tail of costs in tenths of a cent. All is rounded to the side of what is allowed
-and of what is worth more, so that the bound holds, and so finely that a load is over its limit by less than a watt.
+Power counts in parts of a watt, the tail of costs in tenths of a cent, money as finely as 64 bits allow. All is rounded
+to the side of what is allowed and of what is worth more, so that the bound holds, and so finely that a load is over its
+limit by less than a watt, or by less than the ten-millionth part of what a site over 10 MW can draw.
 """
 
 from dataclasses import dataclass
@@ -30,8 +31,11 @@ FIRST_LIMIT, LIMIT = 0.5, 3.0
 """In CP-SAT's deterministic seconds."""
 GAP_RATIO = 5e-5
 """Half of the gap up to which a plan is called optimal: rounding may add to it."""
-UNITS_PER_TAIL_USD, UNITS_PER_USD = 1e3, 1e9
-WATTS_PER_MW = 1e6
+UNITS_PER_TAIL_USD, MOST_UNITS_PER_USD = 1e3, 1e9
+MOST_UNITS = 2.0**60
+"""All terms of the worth together, of what CP-SAT takes: what it adds up must not go over 63 bits."""
+WATTS_PER_MW, MOST_PARTS = 1e6, 1e7
+"""Of a megawatt, and of all that a site can draw: much larger numbers leave CP-SAT without an answer."""
 SHARE_DECIMALS = 3
 """Shares that differ by less are equal: the order of the options decides."""
 
@@ -49,7 +53,8 @@ class Whole:
 class _Numbers:
     """The program without its loads, which are what runs: worth, terms, and bounds of columns and rows; `fixed_usd`.
 
-    `units`: whole numbers to one of a column, 1 where it is a count; `fine`: those to a megawatt or dollar in a row.
+    `units`: whole numbers to one of a column, 1 where it is a count; `fine`: those to a megawatt or dollar in a row;
+    `per_usd`: those to a dollar of worth.
     """
 
     worth: Floats
@@ -61,6 +66,7 @@ class _Numbers:
     row_high: Floats
     units: Floats
     fine: float
+    per_usd: float
 
 
 def whole(problem: PlanProblem) -> Whole | None:
@@ -72,7 +78,7 @@ def whole(problem: PlanProblem) -> Whole | None:
     if made.sheet.n_columns > MAX_COLUMNS:
         return None
     numbers = _numbers(problem, made)
-    model, variables = _model(numbers, problem.intervals)
+    model, variables = _model(numbers)
     shares, duals = _relaxed(made)
     # First with the jobs where the relaxation asks for them most, which is easy, then from there.
     placed = _placed(numbers, made, shares)
@@ -88,7 +94,7 @@ def whole(problem: PlanProblem) -> Whole | None:
     found, bound = _solved(model, variables, LIMIT)
     if found is None:
         return None
-    proof = Proof(bound / UNITS_PER_USD, duals, made.frame)
+    proof = Proof(bound / numbers.per_usd, duals, made.frame)
     return Whole(*chosen(problem, made, found / numbers.units), proof)
 
 
@@ -146,17 +152,21 @@ def _numbers(problem: PlanProblem, made: Program) -> _Numbers:
     first = int(np.append(made.modes, made.places).min(initial=sheet.n_columns))
     units = np.ones(sheet.n_columns)
     # A row has at most two terms of a group or job, as a ramp does, and one of what is over.
-    fine = WATTS_PER_MW * (2 * (len(problem.asic_groups) + len(problem.jobs)) + 1)
+    parts = min(WATTS_PER_MW, MOST_PARTS / float(high[load].max(initial=1.0)))
+    fine = parts * (2 * (len(problem.asic_groups) + len(problem.jobs)) + 1)
     units[:first] = fine
     if frame.tail_row.size:
         units[first - 1 - frame.tail_row.size : first] = UNITS_PER_TAIL_USD
-    return _Numbers(worth, fixed_usd, terms, low, high, row_low, row_high, units, fine)
+    high = np.where(np.isinf(high), problem.intervals, high)
+    most_usd = abs(fixed_usd) + float(np.abs(worth) @ np.maximum(np.abs(low), np.abs(high)))
+    per_usd = min(MOST_UNITS_PER_USD, MOST_UNITS / most_usd)
+    return _Numbers(worth, fixed_usd, terms, low, high, row_low, row_high, units, fine, per_usd)
 
 
-def _model(numbers: _Numbers, most_count: int) -> tuple[cp_model.CpModel, list[cp_model.IntVar]]:
+def _model(numbers: _Numbers) -> tuple[cp_model.CpModel, list[cp_model.IntVar]]:
     model, units = cp_model.CpModel(), numbers.units
     low = np.floor(numbers.low * units).astype(np.int64)
-    high = np.ceil(np.where(np.isinf(numbers.high), most_count, numbers.high) * units).astype(np.int64)
+    high = np.ceil(numbers.high * units).astype(np.int64)
     variables = [model.new_int_var(a, b, "") for a, b in zip(low.tolist(), high.tolist(), strict=True)]
     matrix = numbers.matrix
     for row in range(matrix.shape[0]):
@@ -175,9 +185,9 @@ def _model(numbers: _Numbers, most_count: int) -> tuple[cp_model.CpModel, list[c
             model.add(_sum(terms, np.floor(scaled)) <= int(np.ceil(most)))
         if least > -np.inf:
             model.add(_sum(terms, np.ceil(scaled)) >= int(np.floor(least)))
-    worth = np.ceil(numbers.worth / units * UNITS_PER_USD).astype(np.int64)
+    worth = np.ceil(numbers.worth / units * numbers.per_usd).astype(np.int64)
     some = np.flatnonzero(worth)
-    fixed = int(np.ceil(numbers.fixed_usd * UNITS_PER_USD))
+    fixed = int(np.ceil(numbers.fixed_usd * numbers.per_usd))
     model.maximize(_sum([variables[n] for n in some.tolist()], worth[some]) + fixed)
     return model, variables
 

@@ -121,7 +121,8 @@ def _site_rules(sheet: Sheet, problem: PlanProblem, load: Ints, most: Floats, li
         # sign * load <= high + slack, at the sites where it is finite at all
         some = np.flatnonzero(np.isfinite(high).any(axis=1))
         worth = -PENALTY_USD_MWH[rule] * problem.interval_s / 3600
-        over = np.where(np.isfinite(high[some]), most[some] + np.abs(high[some]), 0.0)
+        reach = most[some] if sign > 0 else np.zeros_like(most[some])
+        over = np.where(np.isfinite(high[some]), np.maximum(reach - high[some], 0.0) + 1.0, 0.0)
         rows = sheet.rows(load[some], sign, -INF, high[some])
         sheet.add(rows, sheet.columns(over.shape, worth=worth, high=over), -1.0)
         limits[rule] = (tuple(sites[n].facility_id for n in some), rows)
@@ -146,7 +147,7 @@ def _ramp_rules(sheet: Sheet, problem: PlanProblem, load: Ints, most: Floats, li
         before[k, 0] = INF if known is None else known
     free = np.isinf(before)
     before[free] = 0.0
-    jump = sheet.columns(ramp.shape, worth=-PENALTY_USD_MWH[Rule.RAMP] * hours, high=most[ramped] + before)
+    jump = sheet.columns(ramp.shape, worth=-PENALTY_USD_MWH[Rule.RAMP] * hours, high=np.maximum(most[ramped], before))
     low, high = np.where(free, -INF, before - ramp), np.where(free, INF, before + ramp)
     up = sheet.rows(load[ramped], 1.0, -INF, high)
     down = sheet.rows(load[ramped], 1.0, low, INF)
@@ -177,7 +178,7 @@ def _transformer_rows(sheet: Sheet, problem: PlanProblem, most: Floats, limits: 
     over = sheet.columns(
         (len(found), problem.intervals),
         worth=-PENALTY_USD_MWH[Rule.TRANSFORMER_CAP] * hours,
-        high=most.sum(axis=0),
+        high=np.repeat(most, [len(site.transformers) for site in problem.sites], axis=0),
     )
     base = dict.fromkeys([transformer.transformer_id for transformer in found], 0.0)
     for asic in problem.asic_groups:

@@ -35,8 +35,8 @@ ALLOWED_RATIO = 1e-3
 SHADOW_USD_H = 1e-4
 """Shadow prices under this are rounding errors of the duals."""
 
-INTEGRAL = "integer program 1"
-COLUMN_GENERATION = "column generation 6"
+INTEGRAL = "integer program 2"
+COLUMN_GENERATION = "column generation 7"
 """With the version of the method, as another one finds other plans of the same worth."""
 
 Choice = tuple[dict[str, Ints], dict[str, Placement]]

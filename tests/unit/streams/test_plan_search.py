@@ -19,7 +19,7 @@ from streams.domain.plan.running_mode import rechosen
 from streams.domain.plan.site_cost import costs
 from streams.domain.plan.solve import INTEGRAL, solve_plan
 from streams.domain.plan.value import outcome
-from tests.plan_case import fleet
+from tests.plan_case import enlarged, fleet
 from tests.plan_program import solved
 
 
@@ -150,3 +150,22 @@ def test_a_small_problem_is_worth_what_a_peer_proves_and_watts_are_not_given_up(
     assert plan.bound_usd >= best_usd - 1e-3
     assert plan.objective_usd == pytest.approx(best_usd, rel=1.1e-4)
     assert not [found for found in plan.given_up if found.unit == "MW"]
+
+
+@pytest.mark.parametrize("factor", [0.01, 1.0, 100.0, 1_000.0])
+def test_a_plan_is_as_good_for_a_kilowatt_as_for_a_gigawatt(factor: float) -> None:
+    case = fleet(3, sites=1, groups=2, jobs=5, intervals=24)
+    plan, large = solve_plan(case), solve_plan(enlarged(case, factor))
+    assert large.solver.startswith(INTEGRAL)
+    assert large.status == "OPTIMAL"
+    assert large.bound_usd >= plan.objective_usd * factor * (1 - 1e-9)
+    assert large.objective_usd == pytest.approx(plan.objective_usd * factor, rel=2e-4)
+
+
+def test_a_limit_far_over_all_load_changes_nothing() -> None:
+    case = fleet(3, sites=1, groups=2, jobs=5, intervals=12)
+    free = replace(case, sites=tuple(replace(site, limit_mw=np.full(12, np.inf)) for site in case.sites))
+    far = replace(case, sites=tuple(replace(site, limit_mw=np.full(12, 1e6)) for site in case.sites))
+    plan = solve_plan(far)
+    assert plan.solver.startswith(INTEGRAL)
+    assert plan.objective_usd == pytest.approx(solve_plan(free).objective_usd, rel=1e-4)
