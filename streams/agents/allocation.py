@@ -69,7 +69,7 @@ async def _decide(desk: Desk, due: Due, event_log: EventLog, solvers: SolverPool
         if decision is None:
             return False  # due still, or behind what came
         steps, commands = command.steps(taken, decision, desk.book), command.commands(taken, decision)
-        if not due.is_plan and not steps and not commands:
+        if not due.is_always_said and not steps and not commands:
             desk.progress[name] = trigger.advanced(desk.progress.get(name), due)
             return False  # the interval's decision holds
         events: list[tuple[Topic, Any]] = [(_SNAPSHOTS, taken), (_DECISIONS, decision)]

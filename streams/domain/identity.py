@@ -9,6 +9,7 @@ from schemas.events import CommandKind, WorkloadState
 
 _ROOT = uuid5(NAMESPACE_URL, "https://mara.example/hcp/events")
 _DECISION = uuid5(_ROOT, "decision")
+_SETTLED_DECISION = uuid5(_ROOT, "settled-decision")
 _DECISION_EVENT = uuid5(_ROOT, "decision-event")
 _SNAPSHOT = uuid5(_ROOT, "snapshot")
 _COMMAND = uuid5(_ROOT, "command")
@@ -21,6 +22,11 @@ _AUDIT = uuid5(_ROOT, "audit")
 def decision_id(facility_id: str, cause_event_id: str) -> str:
     """Id of the decision that an event causes at a facility."""
     return _id(_DECISION, facility_id, cause_event_id)
+
+
+def settled_decision_id(facility_id: str, signal_event_id: str) -> str:
+    """Id of the plan of a facility that is made when a grid signal has settled."""
+    return _id(_SETTLED_DECISION, facility_id, signal_event_id)
 
 
 def decision_event_id(decision: str) -> str:

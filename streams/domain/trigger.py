@@ -1,10 +1,12 @@
 """When a facility's next decision is due, and what causes it: a pure function of the inputs and of what was decided.
 
 Each dispatch interval gets one plan: its cause is the first real-time price published in it, or, where none comes
-within `price_wait`, the first BTC tick after that. A grid signal changes what is feasible: it gets one at once. A tick
-or price within an interval that is planned already is dispatched: the interval alone is decided again within the plan,
-and nothing is said where that changes no set-point. After a stop the same rule finds the same decisions for the
-intervals missed, in order, each as of its own cause. Whole intervals without any price or tick get none.
+within `price_wait`, the first BTC tick after that. A tick or price within an interval that is planned already is
+dispatched: the interval alone is decided again within the plan, and nothing is said where that changes no set-point.
+A grid signal changes what is feasible. It is dispatched at once, and always answered; the hours ahead are planned anew
+when no other signal has come for `signal_settle`, or with the next interval. After a stop the same rule finds the same
+decisions for the intervals missed, in order, each as of its own cause. Whole intervals without any price or tick get
+none.
 """
 
 from collections.abc import Iterable
@@ -12,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from schemas.events import AllocationDecision, GridPrice, GridSignal, MarketTick
+from schemas.events import AllocationDecision, DecisionMethod, GridPrice, GridSignal, MarketTick
 from streams.domain import identity
 from streams.domain.evaluation import interval_start
 from streams.domain.market_state import BTC, GPU_HOUR, MarketState
@@ -21,27 +23,34 @@ from streams.domain.series import Series
 
 @dataclass(frozen=True, slots=True)
 class DispatchPolicy:
-    """`interval_s`: length of an interval; `price_wait`: event time to wait for the interval's own price."""
+    """`interval_s`: length of an interval. In event time: `price_wait`, for the interval's own price; `signal_settle`,
+    from a grid signal to the plan that regards it.
+    """
 
     interval_s: int = 300
     price_wait: timedelta = timedelta(seconds=30)
+    signal_settle: timedelta = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What has been decided: newest regular interval, newest event time, signals answered since `since`."""
+    """What has been decided: newest regular interval, newest event time, what was answered between intervals since
+    `since`, and which of it the newest plan regards.
+    """
 
     interval: datetime
     as_of: datetime
     since: datetime
-    signals: frozenset[str] = frozenset()
+    answered: frozenset[str] = frozenset()
+    planned: frozenset[str] = frozenset()
 
 
 class Trigger(Enum):
-    """What kind of event makes a decision due."""
+    """What makes a decision due; of those due at the same time, the first here is taken first."""
 
-    INTERVAL = auto()
     SIGNAL = auto()
+    INTERVAL = auto()
+    SETTLED = auto()
     TICK = auto()
 
 
@@ -61,6 +70,11 @@ class Due:
     @property
     def is_plan(self) -> bool:
         """Whether the hours ahead are planned, not the interval alone decided."""
+        return self.trigger in {Trigger.INTERVAL, Trigger.SETTLED}
+
+    @property
+    def is_always_said(self) -> bool:
+        """Whether it is a decision even where it changes no set-point."""
         return self.trigger is not Trigger.TICK
 
     @property
@@ -78,13 +92,14 @@ def next_due(state: MarketState, facility_id: str, progress: Progress | None, po
         cause = f"first complete inputs: {complete.name} came"
         return _regular(facility_id, complete.at, complete.event_id, cause, policy)
     candidates = [due for due in (_next_regular(state, facility_id, progress, policy),) if due is not None]
-    candidates.extend(
-        _by_signal(signal, progress, policy)
-        for signal in state.signals.get(facility_id, Series()).since(progress.since)
-        if signal.observed_at > progress.since and signal.event_id not in progress.signals
-    )
+    signals = [
+        s for s in state.signals.get(facility_id, Series()).since(progress.since) if s.observed_at > progress.since
+    ]
+    candidates.extend(_by_signal(s, progress, policy) for s in signals if s.event_id not in progress.answered)
+    unplanned = progress.answered - progress.planned
+    candidates.extend(_settled([s for s in signals if s.event_id in unplanned], state, progress, policy))
     candidates.extend(_by_ticks(state, facility_id, progress, policy))
-    due = min(candidates, key=lambda d: (d.as_of, not d.is_plan, d.interval_start, d.decision_id), default=None)
+    due = min(candidates, key=lambda d: (d.as_of, d.trigger.value, d.interval_start, d.decision_id), default=None)
     # A late input must not take the facility back in time: it is decided as of now.
     return due and replace(due, as_of=max(due.as_of, progress.as_of))
 
@@ -95,9 +110,12 @@ def advanced(progress: Progress | None, due: Due) -> Progress:
         return Progress(due.interval_start, due.as_of, due.as_of)
     match due.trigger:
         case Trigger.INTERVAL:
-            return replace(progress, interval=max(progress.interval, due.interval_start), as_of=due.as_of)
+            interval = max(progress.interval, due.interval_start)
+            return replace(progress, interval=interval, as_of=due.as_of, planned=progress.answered)
+        case Trigger.SETTLED:
+            return replace(progress, as_of=due.as_of, planned=progress.answered)
         case Trigger.SIGNAL:
-            return replace(progress, as_of=due.as_of, signals=progress.signals | {due.cause_event_id})
+            return replace(progress, as_of=due.as_of, answered=progress.answered | {due.cause_event_id})
         case Trigger.TICK:
             return replace(progress, as_of=due.as_of)
 
@@ -107,12 +125,13 @@ def recovered(decisions: list[AllocationDecision]) -> Progress | None:
     if not decisions:
         return None
     regular = [d for d in decisions if d.decision_id == regular_decision_id(d.facility_id, d.interval_start)]
-    others = frozenset(d.cause_event_id for d in decisions if d not in regular)
+    newest_plan = max((n for n, d in enumerate(decisions) if d.method is DecisionMethod.PLAN), default=0)
     return Progress(
         interval=max((d.interval_start for d in regular), default=decisions[0].interval_start),
         as_of=max(d.decided_at for d in decisions),
         since=min(d.decided_at for d in decisions),
-        signals=others,
+        answered=frozenset(d.cause_event_id for d in decisions if d not in regular),
+        planned=frozenset(d.cause_event_id for d in decisions[:newest_plan] if d not in regular),
     )
 
 
@@ -144,12 +163,30 @@ def _regular(facility_id: str, at: datetime, event_id: str, cause: str, policy: 
 
 
 def _by_signal(signal: GridSignal, progress: Progress, policy: DispatchPolicy) -> Due:
-    at = max(signal.observed_at, progress.as_of)
-    kind = signal.kind.replace("_", " ").lower()
-    cause = f"{kind} {signal.signal_id} {signal.status.lower()}: limit {signal.limit_mw:.3f} MW"
     decision = identity.decision_id(signal.facility_id, signal.event_id)
+    return _of_signal(signal, max(signal.observed_at, progress.as_of), decision, Trigger.SIGNAL, policy)
+
+
+def _settled(
+    signals: Iterable[GridSignal], state: MarketState, progress: Progress, policy: DispatchPolicy
+) -> Iterable[Due]:
+    """The plan after the first of these signals that no other follows for a while, where stream time is that far."""
+    last: GridSignal | None = None
+    for signal in signals:
+        if last is not None and signal.observed_at > last.observed_at + policy.signal_settle:
+            break
+        last = signal
+    clock = None if last is None else state.clock(last.facility_id)
+    if last is not None and clock is not None and clock >= (at := last.observed_at + policy.signal_settle):
+        decision = identity.settled_decision_id(last.facility_id, last.event_id)
+        yield _of_signal(last, max(at, progress.as_of), decision, Trigger.SETTLED, policy)
+
+
+def _of_signal(signal: GridSignal, at: datetime, decision: str, cause: Trigger, policy: DispatchPolicy) -> Due:
+    kind = signal.kind.replace("_", " ").lower()
+    text = f"{kind} {signal.signal_id} {signal.status.lower()}: limit {signal.limit_mw:.3f} MW"
     start = interval_start(at, policy.interval_s)
-    return Due(decision, signal.facility_id, start, policy.interval_s, at, signal.event_id, cause, Trigger.SIGNAL)
+    return Due(decision, signal.facility_id, start, policy.interval_s, at, signal.event_id, text, cause)
 
 
 def _by_ticks(state: MarketState, facility_id: str, progress: Progress, policy: DispatchPolicy) -> Iterable[Due]:

@@ -65,7 +65,7 @@ def test_no_decision_before_every_input_was_seen(world: World) -> None:
     assert decision.cause == "first complete inputs: network.stats/bitcoin came"
 
 
-def test_grid_signal_is_decided_at_once(world: World) -> None:
+def test_grid_signal_is_dispatched_at_once_and_then_planned_for(world: World) -> None:
     world.send(*NEEDED)
     world.start()
     world.wait(lambda: world.events("allocations.decisions"), lambda seen: len(seen) == 1)
@@ -74,6 +74,10 @@ def test_grid_signal_is_decided_at_once(world: World) -> None:
     assert decisions[1].cause_event_id == a.signal(10).event_id
     assert decisions[1].load_mw <= 0.1
     assert [c.power_mode for c in world.events("allocations.commands")] == [e.PowerMode.TURBO, e.PowerMode.OFF]
+    world.send(a.tick(20))
+    planned = world.wait(lambda: world.events("allocations.decisions"), lambda seen: len(seen) == 3)[2]
+    assert (planned.cause_event_id, planned.decided_at) == (a.signal(10).event_id, a.at(15))
+    assert [d.method for d in decisions[:2]] + [planned.method] == ["PLAN", "DISPATCH", "PLAN"]
 
 
 def test_workload_goes_through_its_life_and_illegal_steps_are_audited(world: World) -> None:

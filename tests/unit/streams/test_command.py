@@ -179,7 +179,7 @@ def test_cancelled_workload_is_stopped_where_it_ran() -> None:
 
 
 def test_recovered_progress_asks_for_the_same_next_decision() -> None:
-    state = known(a.signal(100), a.price(300), a.price(600), a.signal(700, status=e.SignalStatus.ENDED))
+    state = known(a.signal(100), a.price(300), a.price(600), a.signal(700, status=e.SignalStatus.ENDED), a.tick(710))
     progress, dues = None, []
     decisions: list[e.AllocationDecision] = []
     while (due := next_due(state, "Texas-1", progress, POLICY)) is not None:
@@ -188,7 +188,7 @@ def test_recovered_progress_asks_for_the_same_next_decision() -> None:
         decisions.append(solve(taken))
         dues.append(due)
         progress = advanced(progress, due)
-    assert len(dues) == 5
+    assert len(dues) == 8
     for made in range(1, len(dues)):
         assert next_due(state, "Texas-1", recovered(decisions[:made]), POLICY) == dues[made]
     assert next_due(state, "Texas-1", recovered(decisions), POLICY) is None

@@ -2,10 +2,12 @@
 
 import asyncio
 
+from schemas.events import DecisionMethod
 from simulators.event_fault import EventFaults
 from simulators.fault import EventFaultShares
 from simulators.simulation import Entry
 from streams.agents.solver import SolverPool
+from streams.domain import identity
 from tests import streams_event as a
 from tests.desk_world import decided, desk_with
 from tests.simulators_world import a_simulation, slices
@@ -17,10 +19,11 @@ def test_input_that_belongs_before_a_decision_cancels_its_solve() -> None:
     late = (a.signal(200, limit_mw=0.1),)
     log, solver = decided(desk_with(*NEEDED, a.price(300)), {a.at(300): late})
     at_once, _ = decided(desk_with(*NEEDED, a.price(300), *late))
-    assert [d.cause_event_id for d in log.decisions] == [a.network().event_id, late[0].event_id, a.price(300).event_id]
+    causes = (a.network(), *late, *late, a.price(300))  # the signal is answered, and planned for when it has settled
+    assert [d.cause_event_id for d in log.decisions] == [cause.event_id for cause in causes]
     assert log.events == at_once.events
     # The solve for the price ran twice, once for nothing.
-    assert len(solver.asked) == 4
+    assert len(solver.asked) == 5
 
 
 def test_input_after_a_decision_leaves_its_solve_alone() -> None:
@@ -29,6 +32,12 @@ def test_input_after_a_decision_leaves_its_solve_alone() -> None:
     assert [d.interval_start for d in log.decisions][:2] == [a.at(0), a.at(300)]
     assert len({s.decision_id for s in solver.asked}) == len(solver.asked)
     assert log.events == decided(desk_with(*NEEDED, a.price(300), *later))[0].events
+
+
+def test_signal_is_answered_even_where_it_changes_nothing() -> None:
+    log, _ = decided(desk_with(*NEEDED, a.signal(100, limit_mw=10.0)))
+    assert [d.method for d in log.decisions] == [DecisionMethod.PLAN, DecisionMethod.DISPATCH]
+    assert log.decisions[1].decision_id == identity.decision_id("Texas-1", a.signal(100).event_id)
 
 
 def test_events_that_come_twice_and_out_of_order_change_no_decision() -> None:

@@ -1,9 +1,17 @@
 """When decisions are due, and by what."""
 
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from schemas.events import DecisionMethod
 from streams.domain import trigger
+from streams.domain.allocation import solve
 from streams.domain.market_state import MarketState
 from streams.domain.trigger import DispatchPolicy, Due, Progress, Trigger
 from tests import streams_event as a
+from tests.unit.streams.allocation_case import asic, snapshot
 from tests.unit.streams.test_market_state import known
 
 POLICY = DispatchPolicy()
@@ -67,12 +75,70 @@ def test_decision_id_of_an_interval_does_not_depend_on_its_cause() -> None:
     assert by_price.decision_id == by_tick.decision_id
 
 
-def test_signal_is_decided_at_once_between_intervals() -> None:
-    due = all_due(known(a.signal(100), a.price(300)))
-    assert [(d.as_of, d.trigger, d.interval_start) for d in due[1:]] == [
+def summary(due: list[Due]) -> list[tuple[datetime, Trigger, datetime]]:
+    """When, by what, and for which interval each is due."""
+    return [(d.as_of, d.trigger, d.interval_start) for d in due]
+
+
+def test_signal_is_dispatched_at_once_and_planned_for_when_it_has_settled() -> None:
+    due = all_due(known(a.signal(100), a.tick(105), a.price(300)))
+    assert summary(due[1:]) == [
         (a.at(100), Trigger.SIGNAL, a.at(0)),
+        (a.at(105), Trigger.SETTLED, a.at(0)),
         (a.at(300), Trigger.INTERVAL, a.at(300)),
     ]
+    assert {d.cause_event_id for d in due[1:3]} == {a.signal(100).event_id}
+    assert due[1].decision_id != due[2].decision_id
+    assert [d.is_plan for d in due[1:]] == [False, True, True]
+
+
+def test_signals_are_planned_for_once_where_they_follow_each_other() -> None:
+    due = all_due(known(a.signal(100), a.signal(104), a.signal(112), a.price(300)))
+    assert summary(due[1:-1]) == [
+        (a.at(100), Trigger.SIGNAL, a.at(0)),
+        (a.at(104), Trigger.SIGNAL, a.at(0)),
+        (a.at(109), Trigger.SETTLED, a.at(0)),
+        (a.at(112), Trigger.SIGNAL, a.at(0)),
+        (a.at(117), Trigger.SETTLED, a.at(0)),
+    ]
+
+
+def test_signal_has_not_settled_before_event_time_has_passed() -> None:
+    due = all_due(known(a.signal(100), a.tick(104)))
+    assert [d.trigger for d in due[1:]] == [Trigger.SIGNAL, Trigger.TICK]
+
+
+def test_signal_just_before_an_interval_is_planned_for_with_it() -> None:
+    due = all_due(known(a.signal(298), a.price(300), a.tick(310)))
+    assert summary(due[1:]) == [
+        (a.at(298), Trigger.SIGNAL, a.at(0)),
+        (a.at(300), Trigger.INTERVAL, a.at(300)),
+        (a.at(310), Trigger.TICK, a.at(300)),
+    ]
+
+
+def test_signal_at_the_time_of_a_plan_is_answered_first() -> None:
+    due = all_due(known(a.signal(300), a.price(300)))
+    assert [d.trigger for d in due[1:]] == [Trigger.SIGNAL, Trigger.INTERVAL]
+
+
+@pytest.mark.parametrize("taken", range(1, 7))
+def test_progress_that_decisions_prove_leads_to_the_same_decisions(taken: int) -> None:
+    state = known(a.signal(100), a.tick(107), a.price(300), a.signal(400), a.tick(403), a.tick(410), a.price(600))
+    due = all_due(state)
+    decided = [
+        replace(
+            solve(snapshot(asic())),
+            facility_id="Texas-1",
+            decision_id=d.decision_id,
+            interval_start=d.interval_start,
+            decided_at=d.as_of,
+            cause_event_id=d.cause_event_id,
+            method=DecisionMethod.PLAN if d.is_plan else DecisionMethod.DISPATCH,
+        )
+        for d in due[:taken]
+    ]
+    assert all_due(state, trigger.recovered(decided)) == due[taken:]
 
 
 def test_signal_that_comes_late_is_decided_as_of_now() -> None:
@@ -80,8 +146,9 @@ def test_signal_that_comes_late_is_decided_as_of_now() -> None:
     first, second = all_due(state)
     progress = trigger.advanced(trigger.advanced(None, first), second)
     state.add(a.signal(290))
-    (due,) = all_due(state, progress)
-    assert (due.as_of, due.cause_event_id) == (a.at(300), a.signal(290).event_id)
+    due = all_due(state, progress)
+    assert [(d.as_of, d.trigger) for d in due] == [(a.at(300), Trigger.SIGNAL), (a.at(300), Trigger.SETTLED)]
+    assert {d.cause_event_id for d in due} == {a.signal(290).event_id}
 
 
 def test_missed_intervals_are_decided_in_order_as_of_their_time() -> None:
