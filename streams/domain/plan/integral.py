@@ -11,6 +11,7 @@ to the side of what is allowed and of what is worth more, so that the bound hold
 limit by less than a watt, or by less than the ten-millionth part of what a site over 10 MW can draw.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ MOST_UNITS = 2.0**60
 """All terms of the worth together, of what CP-SAT takes: what it adds up must not go over 63 bits."""
 WATTS_PER_MW, MOST_PARTS = 1e6, 1e7
 """Of a megawatt, and of all that a site can draw: much larger numbers leave CP-SAT without an answer."""
+_LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 SHARE_DECIMALS = 3
 """Shares that differ by less are equal: the order of the options decides."""
 
@@ -89,8 +91,8 @@ def whole(problem: PlanProblem) -> Whole | None:
     for domain in domains:
         domain[0], domain[1] = 0, 1
     if start is not None:
-        for variable, value in zip(variables, start.tolist(), strict=True):
-            model.add_hint(variable, value)
+        model.proto.solution_hint.vars.extend(range(len(variables)))
+        model.proto.solution_hint.values.extend(start.tolist())
     found, bound = _solved(model, variables, LIMIT)
     if found is None:
         return None
@@ -168,28 +170,43 @@ def _model(numbers: _Numbers) -> tuple[cp_model.CpModel, list[cp_model.IntVar]]:
     low = np.floor(numbers.low * units).astype(np.int64)
     high = np.ceil(numbers.high * units).astype(np.int64)
     variables = [model.new_int_var(a, b, "") for a, b in zip(low.tolist(), high.tolist(), strict=True)]
-    matrix = numbers.matrix
-    for row in range(matrix.shape[0]):
-        entries = slice(matrix.indptr[row], matrix.indptr[row + 1])
-        columns, factors = matrix.indices[entries], matrix.data[entries]
-        one = units[columns]
-        is_count = (one == 1).all() and (factors == np.round(factors)).all()
-        scale, spare = (1.0, 0.0) if is_count else (numbers.fine, float((numbers.fine / one)[one > 1].max(initial=0.0)))
-        terms = [variables[n] for n in columns.tolist()]
-        scaled = factors * scale / one
-        least, most = numbers.row_low[row] * scale - spare, numbers.row_high[row] * scale + spare
-        if least == most:
-            model.add(_sum(terms, scaled) == int(most))
-            continue
-        if most < np.inf:
-            model.add(_sum(terms, np.floor(scaled)) <= int(np.ceil(most)))
-        if least > -np.inf:
-            model.add(_sum(terms, np.ceil(scaled)) >= int(np.floor(least)))
+    _add_rows(model, numbers)
     worth = np.ceil(numbers.worth / units * numbers.per_usd).astype(np.int64)
     some = np.flatnonzero(worth)
     fixed = int(np.ceil(numbers.fixed_usd * numbers.per_usd))
     model.maximize(_sum([variables[n] for n in some.tolist()], worth[some]) + fixed)
     return model, variables
+
+
+def _add_rows(model: cp_model.CpModel, numbers: _Numbers) -> None:
+    matrix = numbers.matrix
+    rows = np.flatnonzero(np.diff(matrix.indptr))  # those of the loads are empty
+    first, length = matrix.indptr[rows], np.diff(matrix.indptr)[rows]
+    columns, factors = matrix.indices, matrix.data
+    one = numbers.units[columns]
+    is_count = np.logical_and.reduceat((one == 1) & (factors == np.round(factors)), first)
+    scale = np.where(is_count, 1.0, numbers.fine)
+    spare = np.where(is_count, 0.0, np.maximum.reduceat(np.where(one > 1, numbers.fine / one, 0.0), first))
+    scaled = factors * np.repeat(scale, length) / one
+    at_most, at_least = np.floor(scaled).astype(np.int64).tolist(), np.ceil(scaled).astype(np.int64).tolist()
+    least, most = numbers.row_low[rows] * scale - spare, numbers.row_high[rows] * scale + spare
+    names, ends = columns.tolist(), (first + length).tolist()
+
+    def add(terms: slice, weights: list[int], lowest: int, highest: int) -> None:
+        row = model.proto.constraints.add().linear
+        row.vars.extend(names[terms])
+        row.coeffs.extend(weights[terms])
+        row.domain.extend([lowest, highest])
+
+    for start, end, low, high in zip(first.tolist(), ends, least.tolist(), most.tolist(), strict=True):
+        terms = slice(start, end)
+        if low == high:
+            add(terms, at_most, int(high), int(high))
+            continue
+        if high < np.inf:
+            add(terms, at_most, _LOWEST, math.ceil(high))
+        if low > -np.inf:
+            add(terms, at_least, math.floor(low), _HIGHEST)
 
 
 def _sum(variables: list[cp_model.IntVar], factors: Floats | Ints) -> Any:
