@@ -170,16 +170,22 @@ def _by_signal(signal: GridSignal, progress: Progress, policy: DispatchPolicy) -
 def _settled(
     signals: Iterable[GridSignal], state: MarketState, progress: Progress, policy: DispatchPolicy
 ) -> Iterable[Due]:
-    """The plan after the first of these signals that no other follows for a while, where stream time is that far."""
+    """The plan after the first of these signals that no other follows for a while, where stream time is that far.
+
+    None where the next interval has begun by then: its plan will do.
+    """
     last: GridSignal | None = None
     for signal in signals:
         if last is not None and signal.observed_at > last.observed_at + policy.signal_settle:
             break
         last = signal
-    clock = None if last is None else state.clock(last.facility_id)
-    if last is not None and clock is not None and clock >= (at := last.observed_at + policy.signal_settle):
+    if last is None:
+        return
+    clock, settled_at = state.clock(last.facility_id), last.observed_at + policy.signal_settle
+    at = max(settled_at, progress.as_of)
+    if clock is not None and clock >= settled_at and at < progress.interval + timedelta(seconds=policy.interval_s):
         decision = identity.settled_decision_id(last.facility_id, last.event_id)
-        yield _of_signal(last, max(at, progress.as_of), decision, Trigger.SETTLED, policy)
+        yield _of_signal(last, at, decision, Trigger.SETTLED, policy)
 
 
 def _of_signal(signal: GridSignal, at: datetime, decision: str, cause: Trigger, policy: DispatchPolicy) -> Due:

@@ -108,10 +108,13 @@ def test_signal_has_not_settled_before_event_time_has_passed() -> None:
     assert [d.trigger for d in due[1:]] == [Trigger.SIGNAL, Trigger.TICK]
 
 
-def test_signal_just_before_an_interval_is_planned_for_with_it() -> None:
-    due = all_due(known(a.signal(298), a.price(300), a.tick(310)))
-    assert summary(due[1:]) == [
-        (a.at(298), Trigger.SIGNAL, a.at(0)),
+def test_signal_just_before_an_interval_is_planned_for_with_it_however_late_its_price_comes() -> None:
+    state = known(a.signal(298), a.tick(310))
+    first, signal = all_due(state)
+    assert (signal.as_of, signal.trigger) == (a.at(298), Trigger.SIGNAL)
+    progress = trigger.advanced(trigger.advanced(None, first), signal)
+    state.add(a.price(300))
+    assert summary(all_due(state, progress)) == [
         (a.at(300), Trigger.INTERVAL, a.at(300)),
         (a.at(310), Trigger.TICK, a.at(300)),
     ]
