@@ -28,8 +28,6 @@ def engine(deterministic_s: float) -> cp_model.CpSolver:
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = SEED
     solver.parameters.max_deterministic_time = deterministic_s
-    # With large numbers this part of presolve drops the optimum and proves another: google/or-tools issue 5293.
-    solver.parameters.presolve_inclusion_work_limit = 0
     return solver
 
 

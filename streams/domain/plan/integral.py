@@ -8,7 +8,7 @@ same problem gives the same bytes.
 
 Power counts in parts of a watt, the tail of costs in tenths of a cent, money as finely as 64 bits allow. All is rounded
 to the side of what is allowed and of what is worth more, so that the bound holds, and so finely that a load is over its
-limit by less than a watt, or by less than the ten-millionth part of what a site over 10 MW can draw.
+limit by less than a watt, or at a large site by less than a millionth of what it can draw.
 """
 
 import math
@@ -35,8 +35,9 @@ GAP_RATIO = 5e-5
 UNITS_PER_TAIL_USD, MOST_UNITS_PER_USD = 1e3, 1e9
 MOST_UNITS = 2.0**60
 """All terms of the worth together, of what CP-SAT takes: what it adds up must not go over 63 bits."""
-WATTS_PER_MW, MOST_PARTS = 1e6, 1e7
-"""Of a megawatt, and of all that a site can draw: much larger numbers leave CP-SAT without an answer."""
+WATTS_PER_MW, MOST_PARTS = 1e6, 1e8
+"""Of a megawatt, and of all that a site can draw. With numbers over a billion CP-SAT's presolve has proven optima that
+were none (google/or-tools issue 5293); without that step of it, hard plans stay far from theirs."""
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 SHARE_DECIMALS = 3
 """Shares that differ by less are equal: the order of the options decides."""
@@ -154,8 +155,8 @@ def _numbers(problem: PlanProblem, made: Program) -> _Numbers:
     first = int(np.append(made.modes, made.places).min(initial=sheet.n_columns))
     units = np.ones(sheet.n_columns)
     # A row has at most two terms of a group or job, as a ramp does, and one of what is over.
-    parts = min(WATTS_PER_MW, MOST_PARTS / float(high[load].max(initial=1.0)))
-    fine = parts * (2 * (len(problem.asic_groups) + len(problem.jobs)) + 1)
+    parts_per_mw = WATTS_PER_MW * (2 * (len(problem.asic_groups) + len(problem.jobs)) + 1)
+    fine = min(parts_per_mw, MOST_PARTS / float(high[load].max(initial=1.0)))
     units[:first] = fine
     if frame.tail_row.size:
         units[first - 1 - frame.tail_row.size : first] = UNITS_PER_TAIL_USD
