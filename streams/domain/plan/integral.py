@@ -162,7 +162,7 @@ def _numbers(problem: PlanProblem, made: Program) -> _Numbers:
         units[first - 1 - frame.tail_row.size : first] = UNITS_PER_TAIL_USD
     high = np.where(np.isinf(high), problem.intervals, high)
     most_usd = abs(fixed_usd) + float(np.abs(worth) @ np.maximum(np.abs(low), np.abs(high)))
-    per_usd = min(MOST_UNITS_PER_USD, MOST_UNITS / most_usd)
+    per_usd = min(MOST_UNITS_PER_USD, MOST_UNITS / max(most_usd, 1.0))
     return _Numbers(worth, fixed_usd, terms, low, high, row_low, row_high, units, fine, per_usd)
 
 
