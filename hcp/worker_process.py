@@ -7,7 +7,6 @@ written to `<home>/workers.json`, so that a command that was itself killed leave
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+
+from deploy.local.port import free_port
 
 _BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 10.0)
 _STEADY_S = 30.0
@@ -51,7 +52,10 @@ class Workers:
     def __init__(self, home: Path, specs: Sequence[WorkerSpec], environment: Mapping[str, str]) -> None:
         self._home = home.absolute()
         self._environment = dict(environment)
-        self._workers = [_Running(spec, _free_port()) for spec in specs]
+        ports: dict[str, int] = {}
+        for spec in specs:
+            ports[spec.name] = free_port(self._home, spec.name, ports.values())
+        self._workers = [_Running(spec, ports[spec.name]) for spec in specs]
         self._logs = self._home / "workers"
 
     @property
@@ -188,10 +192,3 @@ def _write(file: Path, text: str) -> None:
     draft = file.with_suffix(".tmp")
     draft.write_text(text)
     draft.replace(file)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
