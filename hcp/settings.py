@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         0.0, ge=0, le=1, description="How much plans mind bad prices: share of CVaR in what they maximise; 0 is off."
     )
     risk_tail: float = Field(0.1, gt=0, le=1, description="Share of the probability that counts as bad prices.")
-    solver_processes: int = Field(1, ge=1, description="Processes of an agents worker that solve decisions.")
+    solver_processes: int = Field(1, ge=1, description="Processes of an agents worker that plan; one more dispatches.")
     projection_memory_mb: int = Field(
         256, ge=16, description="Memory for the events that a projection worker has in flight, MB."
     )

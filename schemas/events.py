@@ -70,8 +70,11 @@ class GroupAllocation:
     margin_usd_h: float = field(metadata={"doc": "Expected margin, USD an hour."})
     reason: str = field(metadata={"doc": "Why, in one line that a person can read."})
     power_mode: PowerMode | None = field(metadata={"doc": "Mode of an ASIC group, null for GPUs."}, default=None)
-    next_mode: PowerMode | None = field(
-        metadata={"doc": "Mode planned for the next interval; null for GPUs and without a plan."}, default=None
+    planned_modes: list[PowerMode] = field(
+        metadata={
+            "doc": "What a plan has for an ASIC group after the decided interval, as far as a switch may bind it."
+        },
+        default_factory=list,
     )
     running_since: datetime | None = field(
         metadata={"doc": "Since when it has been running (or off); null where that is not known."}, default=None
@@ -194,8 +197,9 @@ class GroupInput:
     min_up_s: Int32 = field(metadata={"doc": "Least time that it runs once started, s."}, default=0)
     min_down_s: Int32 = field(metadata={"doc": "Least time that it rests once stopped, s."}, default=0)
     held_s: Int32 = field(metadata={"doc": "How long it has been running (or off), s."}, default=0)
-    planned_mode: PowerMode | None = field(
-        metadata={"doc": "Mode that the plan has for the next interval; null without a plan."}, default=None
+    planned_modes: list[PowerMode] = field(
+        metadata={"doc": "What the plan made last has for an ASIC group after the decided interval; empty for a plan."},
+        default_factory=list,
     )
     hold_until: datetime | None = field(
         metadata={"doc": "Until when its devices hold the mode commanded last."}, default=None
@@ -296,7 +300,9 @@ class AllocationSnapshot:
     workloads: list[WorkloadInput] = field(metadata={"doc": "Workloads that may run, sorted by id."})
     signal_id: str | None = field(metadata={"doc": "Signal of the active call, if any."}, default=None)
     limit_mw: float | None = field(metadata={"doc": "Grid limit of the active call, MW."}, default=None)
-    load_before_mw: float | None = field(metadata={"doc": "Facility load decided last, MW."}, default=None)
+    load_before_mw: float | None = field(
+        metadata={"doc": "Facility load decided last before the interval, MW."}, default=None
+    )
     ramp_mw_min: float = field(
         metadata={"doc": "Greatest change of the load, MW a minute; 0 for no limit."}, default=0.0
     )
@@ -323,6 +329,10 @@ class AllocationSnapshot:
     btc_price_usd: float | None = field(metadata={"doc": "BTC price that the revenues rest on, USD."}, default=None)
     hashprice_usd_ths_day: float | None = field(
         metadata={"doc": "Revenue of 1 TH/s over a day that they rest on, USD."}, default=None
+    )
+    ahead_usd_mwh: list[float] = field(
+        metadata={"doc": "Expected cost of a MWh in the intervals of the groups' planned modes, all in, USD/MWh."},
+        default_factory=list,
     )
     transmission_usd_mwh: float = field(
         metadata={"doc": "Expected transmission charge by coincident peaks within the power cost, USD/MWh."},

@@ -65,5 +65,14 @@ def decided(desk: Desk, meanwhile: Mapping[Any, tuple[Any, ...]] | None = None) 
     async def refresh() -> None:
         pass
 
-    asyncio.run(allocation.decide_due(desk, cast(EventLog, log), cast(SolverPool, solver), refresh, lambda: False))
+    async def decide() -> None:
+        agents = (cast(EventLog, log), cast(SolverPool, solver))
+        await asyncio.gather(
+            *(
+                allocation.decide_due(desk, name, *agents, refresh=refresh, should_stop=lambda: False)
+                for name in sorted(desk.market.facilities)
+            )
+        )
+
+    asyncio.run(decide())
     return log, solver

@@ -13,7 +13,6 @@ import numpy as np
 from hcp.backtest.fleet import Fleet
 from hcp.backtest.market import POLICY, Known, block_height
 from schemas.events import (
-    AllocationDecision,
     Facility,
     GridMarket,
     GridPrice,
@@ -26,6 +25,7 @@ from streams.domain.allocation import solve
 from streams.domain.economics.mining import hashrate_of_difficulty
 from streams.domain.forecast.history import Published
 from streams.domain.market_state import BTC, CHAIN, GPU_HOUR, InputEvent, MarketState, MissingInputs
+from streams.domain.standing import Standing
 from streams.domain.trigger import DispatchPolicy, Progress
 from streams.domain.workload import WorkloadBook
 
@@ -43,7 +43,7 @@ class LivePath:
         self._state = MarketState()
         self._book = WorkloadBook()
         self._progress: Progress | None = None
-        self._before: AllocationDecision | None = None
+        self._standing: Standing | None = None
         self._seen_ms: int | None = None
         self._add((fleet.facility, *resources))
 
@@ -53,14 +53,14 @@ class LivePath:
         self._add(_published(known, self._fleet.facility, self._seen_ms))
         self._seen_ms = known.now_ms
         while due := trigger.next_due(self._state, facility_id, self._progress, self._policy):
-            taken = snapshot.take(self._state, self._book, self._before, due, POLICY)
+            taken = snapshot.take(self._state, self._book, self._standing, due, POLICY)
             if not isinstance(taken, MissingInputs):
-                self._before = solve(taken)
+                self._standing = Standing.after(self._standing, solve(taken))
             self._progress = trigger.advanced(self._progress, due)
             self._state.forget_before(due.as_of)
-        if self._before is None:
+        if self._standing is None:
             return tuple(int(mode) for mode in self._fleet.modes[state])
-        wanted = {group.resource_group_id: group.power_mode for group in self._before.allocations}
+        wanted = {group: made.power_mode for group, made in self._standing.allocations().items()}
         return tuple(
             next(index for index, mode in enumerate(group.modes) if mode is wanted[group.group_id])
             for group in self._fleet.groups

@@ -21,6 +21,7 @@ from streams.agents.event_log import EventLog
 from streams.agents.solver import SolverPool
 from streams.domain import command, trigger, workload
 from streams.domain.market_state import MissingInputs
+from streams.domain.standing import Standing
 from streams.domain.trigger import Due
 
 log = logging.getLogger(__name__)
@@ -33,55 +34,51 @@ _TRANSITIONS = topic("workloads.transitions")
 
 async def decide_due(
     desk: Desk,
+    facility_id: str,
     event_log: EventLog,
     solvers: SolverPool,
+    *,
     refresh: Callable[[], Awaitable[None]],
     should_stop: Callable[[], bool],
-) -> int:
-    """Takes every decision that is due now, facility by facility; returns how many."""
-    made = 0
-    if not desk.is_caught_up:
-        return made
-    for facility_id in sorted(desk.market.facilities):
-        while not should_stop():
-            due = trigger.next_due(desk.market, facility_id, desk.progress.get(facility_id), desk.dispatch)
-            if due is None:
-                _tell_missing(desk, facility_id)
-                break
-            if facility_id not in desk.progress:
-                await refresh()  # the first decision is to know all groups that are registered by then
-            made += await _decide(desk, due, event_log, solvers)
+) -> None:
+    """Takes every decision of a facility that is due now, in order."""
+    while desk.is_caught_up and not should_stop():
+        due = trigger.next_due(desk.market, facility_id, desk.progress.get(facility_id), desk.dispatch)
+        if due is None:
+            _tell_missing(desk, facility_id)
+            break
+        if facility_id not in desk.progress:
+            await refresh()  # the first decision is to know all groups that are registered by then
+        await _decide(desk, due, event_log, solvers)
     desk.forget_past()
-    return made
 
 
-async def _decide(desk: Desk, due: Due, event_log: EventLog, solvers: SolverPool) -> bool:
+async def _decide(desk: Desk, due: Due, event_log: EventLog, solvers: SolverPool) -> None:
     name = due.facility_id
     # No workload may change its state between the snapshot and the steps that follow from it.
-    async with desk.deciding:
+    async with desk.deciding[name]:
         await _take_back_lost_starts(desk, due, event_log)
         taken = desk.snapshot(due)
         if isinstance(taken, MissingInputs):
             log.warning("no decision for %s at %s: missing %s", name, due.interval_start, ", ".join(taken.names))
             desk.progress[name] = trigger.advanced(desk.progress.get(name), due)
-            return False
+            return
         decision = await _solved(desk, due, taken, solvers)
         if decision is None:
-            return False  # due still, or behind what came
+            return  # due still, or behind what came
         steps, commands = command.steps(taken, decision, desk.book), command.commands(taken, decision)
         if not due.is_always_said and not steps and not commands:
             desk.progress[name] = trigger.advanced(desk.progress.get(name), due)
-            return False  # the interval's decision holds
+            return  # the interval's decision holds
         events: list[tuple[Topic, Any]] = [(_SNAPSHOTS, taken), (_DECISIONS, decision)]
         events.extend((_COMMANDS, entry) for entry in commands)
         events.extend((_TRANSITIONS, step) for step in steps)
         await event_log.append(events)
         for step in steps:
             desk.book.apply(step)
-        desk.newest[name] = decision
+        desk.standing[name] = Standing.after(desk.standing.get(name), decision)
         desk.progress[name] = trigger.advanced(desk.progress.get(name), due)
     _show(decision)
-    return True
 
 
 async def _take_back_lost_starts(desk: Desk, due: Due, event_log: EventLog) -> None:

@@ -1,6 +1,7 @@
 """What the owner of some facilities knows, shared by its agents: markets, workloads, and what has been decided."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from streams.domain.evaluation import EvaluationProgress
 from streams.domain.horizon import HorizonPolicy
 from streams.domain.market_state import BTC, MarketState, MissingInputs, customers_price
 from streams.domain.price_risk import RiskPolicy
+from streams.domain.standing import Standing
 from streams.domain.trigger import DispatchPolicy, Due, Progress
 from streams.domain.workload import Directory, WorkloadBook
 
@@ -37,7 +39,7 @@ class Solving:
 class Desk:
     """State of a partition of facilities.
 
-    All of its agents run on one event loop; `deciding` guards workloads and progress.
+    All of its agents run on one event loop; `deciding` guards the workloads and the progress of a facility.
 
     It is derived from the log and is never written anywhere; see `streams.agents.recovery`.
     """
@@ -45,7 +47,7 @@ class Desk:
     market: MarketState
     book: WorkloadBook
     progress: dict[str, Progress]
-    newest: dict[str, AllocationDecision]
+    standing: dict[str, Standing]
     evaluated: dict[str, EvaluationProgress]
     barrier: dict[Place, int]
     dispatch: DispatchPolicy
@@ -54,7 +56,7 @@ class Desk:
     risk: RiskPolicy = field(default_factory=RiskPolicy)
     held: HeldOffsets = field(default_factory=HeldOffsets)
     committed: dict[Place, int] = field(default_factory=dict)
-    deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    deciding: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     solving: dict[str, Solving] = field(default_factory=dict)
     heard_until: dict[str, datetime] = field(default_factory=dict)
@@ -67,7 +69,7 @@ class Desk:
             market=found.market,
             book=found.book,
             progress=dict(found.progress),
-            newest=dict(found.newest_decision),
+            standing=dict(found.standing),
             evaluated=dict(found.evaluated),
             barrier=dict(found.barrier),
             dispatch=policy,
@@ -100,6 +102,12 @@ class Desk:
             self.release(needless)
             if not isinstance(event, FleetWindow):
                 self._cancel_overtaken()
+
+    def learn(self, records: Iterable[Any]) -> None:
+        """Takes records of master data that were read before their turn."""
+        for record in records:
+            self.market.add(record)
+        self._cancel_overtaken()
 
     def heard(self, request: WorkloadRequest, facility_id: str) -> None:
         """Takes note that the requests and reports of a facility have been handled up to one."""
@@ -146,5 +154,5 @@ class Desk:
 
     def snapshot(self, due: Due) -> AllocationSnapshot | MissingInputs:
         """The snapshot of a decision as the log has it now."""
-        newest = self.newest.get(due.facility_id)
-        return snapshot.take(self.market, self.book, newest, due, self.economics, ahead=self.ahead, risk=self.risk)
+        standing = self.standing.get(due.facility_id)
+        return snapshot.take(self.market, self.book, standing, due, self.economics, ahead=self.ahead, risk=self.risk)

@@ -53,8 +53,11 @@ class Owner:
         await self.event_log.stop()
 
     def _run(self, *work: Awaitable[None]) -> None:
-        self._tasks = [asyncio.ensure_future(self._guard(entry)) for entry in work]
+        self._also(*work)
         self._ready.set()
+
+    def _also(self, *work: Awaitable[None]) -> None:
+        self._tasks += [asyncio.ensure_future(self._guard(entry)) for entry in work]
 
     async def _go_on(self, begun: Awaitable[None]) -> None:
         """Leaves an append that was begun to itself; waits only where there are many."""

@@ -29,6 +29,7 @@ from streams.agents.held_offset import Place
 from streams.domain import trigger
 from streams.domain.evaluation import EvaluationProgress
 from streams.domain.market_state import MarketState
+from streams.domain.standing import Standing
 from streams.domain.workload import WorkloadBook
 
 REGISTRY = ("registry.facilities", "registry.resources", "registry.customers")
@@ -50,7 +51,7 @@ class Recovered:
     market: MarketState
     book: WorkloadBook
     progress: dict[str, trigger.Progress]
-    newest_decision: dict[str, AllocationDecision]
+    standing: dict[str, Standing]
     evaluated: dict[str, EvaluationProgress]
     barrier: dict[Place, int]
     committed: dict[Place, int]
@@ -85,12 +86,13 @@ def recover(kafka: Mapping[str, Any], codec: Codec, group_id: str, numbers: Iter
                     book.apply(transition)
             made = {name: taken for name, taken in decisions.items() if facility_partition(name) == number}
             progress = {name: trigger.recovered(taken) for name, taken in made.items()}
+            standing = {name: Standing.of(taken) for name, taken in made.items()}
             positions = _committed_of(kafka, group_id, number)
             found[number] = Recovered(
                 market=market,
                 book=book,
                 progress={name: known for name, known in progress.items() if known is not None},
-                newest_decision={name: taken[-1] for name, taken in made.items()},
+                standing={name: known for name, known in standing.items() if known is not None},
                 evaluated={
                     e.facility_id: EvaluationProgress(e.evaluated_at, e.cause_event_id)
                     for e in evaluations

@@ -93,9 +93,8 @@ class Shard(Owner):
 
     async def refresh(self) -> None:
         """Reads the registry topics once more, for a record that came just before what names it."""
-        for event in await self.context.master_data():
-            if recovery.concerns(event, self.number):
-                self.desk.market.add(event)
+        records = await self.context.master_data()
+        self.desk.learn(record for record in records if recovery.concerns(record, self.number))
 
     def _warn_of_astray(self, event: object) -> None:
         if isinstance(event, Resource) and event.transformer_id is not None:
@@ -119,12 +118,25 @@ class Shard(Owner):
         return None
 
     async def _decide(self) -> None:
+        # Each facility by a task of its own, so that none waits for the plan of another.
+        changed: dict[str, asyncio.Event] = {}
         while not self.is_stopped:
             await self.desk.changed.wait()
             self.desk.changed.clear()
+            for facility_id in sorted(self.desk.market.facilities):
+                if facility_id not in changed:
+                    changed[facility_id] = asyncio.Event()
+                    self._also(self._decide_for(facility_id, changed[facility_id]))
+                changed[facility_id].set()
+
+    async def _decide_for(self, facility_id: str, changed: asyncio.Event) -> None:
+        while not self.is_stopped:
+            await changed.wait()
+            changed.clear()
             await allocation.decide_due(
-                self.desk, self.event_log, self.context.solvers, self.refresh, lambda: self.is_stopped
-            )
+                self.desk, facility_id, self.event_log, self.context.solvers,
+                refresh=self.refresh, should_stop=lambda: self.is_stopped,
+            )  # fmt: skip
 
     async def _commit(self) -> None:
         # Two transactions, since a client's transaction commits to one group.

@@ -1,7 +1,8 @@
 """Solving in processes of its own, so that a solve takes neither the event loop nor the interpreter's lock.
 
 What is asked is pure, so it matters neither which process answers nor how often it is asked. A caller that no longer
-wants an answer cancels: a solve that waits never begins, and the answer of one that runs is dropped.
+wants an answer cancels: a solve that waits never begins, and the answer of one that runs is dropped. Intervals that are
+decided alone have a process of their own: they take milliseconds, and would wait for plans that take seconds.
 """
 
 import asyncio
@@ -19,13 +20,13 @@ from schemas.events import AllocationDecision, AllocationSnapshot
 
 
 class SolverPool:
-    """Processes that solve snapshots. A process that dies takes the pool with it: BrokenProcessPool from then on."""
+    """`processes` that plan, and one that dispatches.
+
+    A process that dies takes those of its kind with it: BrokenProcessPool from then on.
+    """
 
     def __init__(self, processes: int) -> None:
-        # Spawned, not forked: the worker has threads, and a fork may inherit their locks.
-        self._executor = ProcessPoolExecutor(
-            processes, mp_context=multiprocessing.get_context("spawn"), initializer=_initialise
-        )
+        self._plans, self._dispatches = _executor(processes), _executor(1)
         self._processes = processes
 
     def __enter__(self) -> Self:
@@ -37,18 +38,27 @@ class SolverPool:
     async def warm(self) -> None:
         """Starts the processes, so that the first decision does not wait for the solver's imports."""
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(self._executor, _ready) for _ in range(self._processes)))
+        executors = [self._dispatches, *[self._plans] * self._processes]
+        await asyncio.gather(*(loop.run_in_executor(executor, _ready) for executor in executors))
 
     async def solve(self, snapshot: AllocationSnapshot) -> AllocationDecision:
         """Returns the decision of a snapshot. Raises BrokenProcessPool where a solving process died."""
         loop = asyncio.get_running_loop()
-        decision, took_s = await loop.run_in_executor(self._executor, _timed_solve, snapshot)
+        executor = self._plans if snapshot.horizon else self._dispatches
+        decision, took_s = await loop.run_in_executor(executor, _timed_solve, snapshot)
         metric.SOLVER_SECONDS.labels(snapshot.facility_id).observe(took_s)
         return decision
 
     def close(self) -> None:
         """Ends the processes; what waits is dropped."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        for executor in (self._dispatches, self._plans):
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _executor(processes: int) -> ProcessPoolExecutor:
+    # Spawned, not forked: the worker has threads, and a fork may inherit their locks.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=_initialise)
 
 
 def _timed_solve(snapshot: AllocationSnapshot) -> tuple[AllocationDecision, float]:

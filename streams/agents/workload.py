@@ -40,7 +40,7 @@ async def handle(
     request = routed.request
     if request.action is WorkloadAction.SUBMIT:
         request = replace(request, facility_id=routed.facility_id)
-    async with desk.deciding:
+    async with desk.deciding[routed.facility_id]:
         found = workload.handle(request, desk.book, desk.directory)
         if isinstance(found, Refusal) and found.field in REFERENCES:
             await refresh()

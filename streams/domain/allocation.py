@@ -10,10 +10,11 @@ is dispatched: the exact optimum of the interval within the plan made last,
     load + short >= floor, for what ramp, minimum load, sell-back limit and capacity awards ask for
 
 Worth is the margin an hour: revenue less the all-in cost of the energy with cooling and the payment of a call forgone,
-less the wear of going to a mode and from it to the one that the plan has next; for running workloads with the
-preemption avoided.
+less the wear of going to a mode and what is lost by it in the intervals ahead that it binds (`commitment`); for running
+workloads with the preemption avoided.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from schemas.events import (
@@ -36,9 +37,12 @@ from streams.domain.selection import Selection, draws
 from streams.domain.workload import ON_GPUS
 
 
-def solve(snapshot: AllocationSnapshot) -> AllocationDecision:
-    """Returns the decision of a snapshot: a pure function, the same bit for bit each time. Always feasible."""
-    found = choices(snapshot)
+def solve(snapshot: AllocationSnapshot, only: Mapping[str, PowerMode] | None = None) -> AllocationDecision:
+    """Returns the decision of a snapshot: a pure function, the same bit for bit each time. Always feasible.
+
+    `only`: the modes that groups are held to, whatever they lose, where an interval is decided alone.
+    """
+    found = choices(snapshot, only)
     made = planned(snapshot) if snapshot.horizon else dispatched(snapshot, found)
     groups = [_group(snapshot, found, made, group) for group in snapshot.groups]
     mining_mw = sum((g.power_mw for g in groups if g.kind is ResourceKind.ASIC), 0.0)
@@ -89,7 +93,7 @@ def _group(snapshot: AllocationSnapshot, found: Choices, made: Outcome, group: G
         workload_ids=[],
         margin_usd_h=option.revenue_usd_h - snapshot.power_cost_usd_mwh * power_mw,
         reason=mining_reason(snapshot, found, group, mode, draws(found, made.selection)),
-        next_mode=made.next_modes.get(group.resource_group_id, group.planned_mode),
+        planned_modes=made.planned_modes.get(group.resource_group_id, []),
         running_since=_since(snapshot, group, mode),
         hold_until=command.hold_until(snapshot, group, mode),
     )

@@ -6,11 +6,11 @@ base; a choice draws on top of it.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, ResourceKind, WorkloadInput
-from streams.domain import economics
+from streams.domain import commitment, economics
 from streams.domain.penalty import PENALTY_USD_MWH, Rule
 from streams.domain.reserve import payment_usd_h, reserves
 from streams.domain.workload import ON_GPUS
@@ -22,8 +22,8 @@ MONEY_PER_USD = 1_000_000
 class ModeChoice:
     """A group in one mode: `extra_w` over its idle draw, `worth` in money units an hour.
 
-    `margin_usd_h` is its revenue less the cost of its power; `worth` has what the change to it, and from it to the mode
-    that the plan has next, costs in wear.
+    `margin_usd_h` is its revenue less the cost of its power; of `worth` the wear of the change to it and what it loses
+    in the intervals ahead are taken off.
     """
 
     group: str
@@ -76,8 +76,9 @@ class Choices:
     penalty_per_w: int
 
 
-def choices(snapshot: AllocationSnapshot) -> Choices:
-    """Returns the choices of a snapshot."""
+def choices(snapshot: AllocationSnapshot, only: Mapping[str, PowerMode] | None = None) -> Choices:
+    """Returns the choices of a snapshot; `only` has the modes of groups that have no choice."""
+    only = only or {}
     pue = snapshot.pue_ratio
     # A MWh used costs its price and the payment that a call would have given for it.
     cost = economics.grid_value_usd_mwh(snapshot.power_cost_usd_mwh, snapshot.payment_usd_mwh)
@@ -88,7 +89,9 @@ def choices(snapshot: AllocationSnapshot) -> Choices:
     return Choices(
         modes={
             group.resource_group_id: tuple(
-                _mode_choice(snapshot, group, option, pue, cost) for option in _in_service(group)
+                choice
+                for choice in _mode_choices(snapshot, group, pue, cost)
+                if choice.mode is only.get(group.resource_group_id, choice.mode)
             )
             for group in snapshot.groups
             if group.kind is ResourceKind.ASIC
@@ -225,13 +228,19 @@ def _in_service(group: GroupInput) -> list[ModeOption]:
     return [option for option in group.modes if option.mode is PowerMode.OFF]
 
 
+def _mode_choices(snapshot: AllocationSnapshot, group: GroupInput, pue: float, cost: float) -> Iterable[ModeChoice]:
+    lost_usd = commitment.losses_usd(snapshot, group, remaining_h(snapshot) * 3600)
+    for option in _in_service(group):
+        yield _mode_choice(snapshot, group, option, pue=pue, cost=cost, lost_usd=lost_usd[option.mode])
+
+
 def _mode_choice(
-    snapshot: AllocationSnapshot, group: GroupInput, option: ModeOption, pue: float, cost: float
+    snapshot: AllocationSnapshot, group: GroupInput, option: ModeOption, *, pue: float, cost: float, lost_usd: float
 ) -> ModeChoice:
     extra_mw = max(option.power_mw - group.idle_power_mw, 0.0) * pue
     margin = option.revenue_usd_h - cost * extra_mw
-    wear = switching_usd(group, group.current_mode, option.mode) + switching_usd(group, option.mode, group.planned_mode)
-    worth = margin - wear / remaining_h(snapshot)
+    wear_usd = switching_usd(group, group.current_mode, option.mode)
+    worth = margin - (wear_usd + lost_usd) / remaining_h(snapshot)
     if has_to_stay(group) and is_switched(group.current_mode, option.mode):
         worth -= stay_penalty_usd_h(snapshot, group)
     return ModeChoice(group.resource_group_id, option.mode, _watts(extra_mw), _money(worth), margin)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from schemas.events import AllocationDecision, AllocationSnapshot, GroupAllocation, GroupInput, PowerMode
+from schemas.events import AllocationDecision, AllocationSnapshot, GroupAllocation, PowerMode
 from streams.domain.allocation import solve
+from streams.domain.horizon import worth_usd_mwh
 from streams.domain.whatif import at_btc_price, at_power_cost
 
 POWER_STEP_USD_MWH = 1.0
@@ -88,13 +89,12 @@ def alternatives(snapshot: AllocationSnapshot, decision: AllocationDecision) -> 
     found: list[Alternative] = []
     given = {group.resource_group_id: group for group in decision.allocations}
     interval = _interval(snapshot, decision)
-    made = solve(replace(interval, groups=[_forced(g, given[g.resource_group_id].power_mode) for g in interval.groups]))
+    made = solve(interval, {name: group.power_mode for name, group in given.items() if group.power_mode is not None})
     for group in interval.groups:
         for option in group.modes:
             if option.mode is given[group.resource_group_id].power_mode:
                 continue
-            groups = [_forced(other, option.mode) if other is group else other for other in interval.groups]
-            instead = solve(replace(interval, groups=groups))
+            instead = solve(interval, {group.resource_group_id: option.mode})
             if instead.status != "FALLBACK":
                 loss = made.objective_usd_h - instead.objective_usd_h
                 found.append(Alternative(group.resource_group_id, option.mode, loss))
@@ -102,14 +102,12 @@ def alternatives(snapshot: AllocationSnapshot, decision: AllocationDecision) -> 
 
 
 def _interval(snapshot: AllocationSnapshot, decision: AllocationDecision) -> AllocationSnapshot:
-    """The decided interval alone: hours ahead are what the decision has next."""
-    ahead = {group.resource_group_id: group.next_mode for group in decision.allocations}
-    groups = [replace(group, planned_mode=ahead[group.resource_group_id]) for group in snapshot.groups]
-    return replace(snapshot, horizon=[], groups=groups)
-
-
-def _forced(group: GroupInput, mode: PowerMode | None) -> GroupInput:
-    return replace(group, modes=[option for option in group.modes if option.mode is mode])
+    """The decided interval alone: of the hours ahead, what the decision has planned for them."""
+    if not snapshot.horizon:
+        return snapshot
+    ahead = {group.resource_group_id: group.planned_modes for group in decision.allocations}
+    groups = [replace(group, planned_modes=ahead[group.resource_group_id]) for group in snapshot.groups]
+    return replace(snapshot, horizon=[], groups=groups, ahead_usd_mwh=worth_usd_mwh(snapshot.horizon[1:]))
 
 
 def _flips(at: Callable[[float], AllocationSnapshot], prices: Search) -> dict[str, Flip]:

@@ -1,12 +1,14 @@
 """What is known and expected of the hours ahead, interval by interval: the cost of power and the grid's calls."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
 from schemas.events import HorizonInterval
+from streams.domain import economics
 from streams.domain.forecast.point import towards_auction
 from streams.domain.market_state import FacilityInputs, MarketState
 from streams.domain.power_cost import power_cost
@@ -42,6 +44,11 @@ def horizon(state: MarketState, inputs: FacilityInputs, due: Due, policy: Horizo
             )
         )
     return tuple(entries)
+
+
+def worth_usd_mwh(hours: Iterable[HorizonInterval]) -> list[float]:
+    """What a MWh used in each interval costs, with the payment of a call forgone, USD/MWh."""
+    return [economics.grid_value_usd_mwh(entry.power_cost_usd_mwh, entry.payment_usd_mwh) for entry in hours]
 
 
 def _prices(state: MarketState, inputs: FacilityInputs, starts: list[datetime]) -> list[tuple[float, str]]:

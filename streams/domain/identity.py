@@ -9,6 +9,7 @@ from schemas.events import CommandKind, WorkloadState
 
 _ROOT = uuid5(NAMESPACE_URL, "https://mara.example/hcp/events")
 _DECISION = uuid5(_ROOT, "decision")
+_PLANNED_DECISION = uuid5(_ROOT, "planned-decision")
 _SETTLED_DECISION = uuid5(_ROOT, "settled-decision")
 _DECISION_EVENT = uuid5(_ROOT, "decision-event")
 _SNAPSHOT = uuid5(_ROOT, "snapshot")
@@ -22,6 +23,11 @@ _AUDIT = uuid5(_ROOT, "audit")
 def decision_id(facility_id: str, cause_event_id: str) -> str:
     """Id of the decision that an event causes at a facility."""
     return _id(_DECISION, facility_id, cause_event_id)
+
+
+def planned_decision_id(facility_id: str, interval_start: str) -> str:
+    """Id of the plan of a facility that begins with an interval."""
+    return _id(_PLANNED_DECISION, facility_id, interval_start)
 
 
 def settled_decision_id(facility_id: str, signal_event_id: str) -> str:

@@ -19,7 +19,7 @@ class Outcome:
     bound_usd_h: float
     status: str
     solver: str
-    next_modes: dict[str, PowerMode]
+    planned_modes: dict[str, list[PowerMode]]
     horizon: tuple[PlannedInterval, ...]
     binding_limits: tuple[BindingLimit, ...]
     given_up: tuple[GivenUpRule, ...]

@@ -13,10 +13,12 @@ from schemas.events import (
     GroupInput,
     HorizonInterval,
     PlannedInterval,
+    PowerMode,
     ResourceKind,
     WorkloadInput,
 )
 from streams.domain import reserve
+from streams.domain.commitment import reach
 from streams.domain.outcome import Outcome
 from streams.domain.plan.problem import (
     AsicGroup,
@@ -41,14 +43,17 @@ def planned(snapshot: AllocationSnapshot) -> Outcome:
     plan = solve_plan(problem)
     hours = problem.intervals * problem.interval_s / 3600
     names = {group.group_id: tuple(mode.name for mode in group.modes) for group in problem.asic_groups}
-    following = min(1, problem.intervals - 1)
     capacity_usd_h = sum(reserve.payment_usd_h(snapshot)) / problem.intervals
     return Outcome(
         selection=Selection(
             modes={group: names[group][modes[0]] for group, modes in plan.modes.items()},
             places={job: place.group_id for job, place in plan.placements.items() if place.start == 0 < place.stop},
         ),
-        next_modes={group: names[group][modes[following]] for group, modes in plan.modes.items()},
+        planned_modes={
+            group.resource_group_id: _ahead(snapshot, group, names, plan)
+            for group in snapshot.groups
+            if group.kind is ResourceKind.ASIC
+        },
         objective_usd_h=plan.objective_usd / hours + capacity_usd_h,
         bound_usd_h=plan.bound_usd / hours + capacity_usd_h,
         status=plan.status,
@@ -67,6 +72,14 @@ def planned(snapshot: AllocationSnapshot) -> Outcome:
         capacity_usd_h=reserve.earned_usd_h(snapshot, float(plan.load_mw[snapshot.facility_id][0])),
         given_up=(*reserve.beyond_ramp(snapshot), *map(given_up_rule, plan.given_up)),
     )
+
+
+def _ahead(
+    snapshot: AllocationSnapshot, group: GroupInput, names: dict[str, tuple[PowerMode, ...]], plan: Plan
+) -> list[PowerMode]:
+    """What a plan has for a group after the decided interval: for dispatches within it and within the next one."""
+    name, end = group.resource_group_id, 2 + reach(group.min_up_s, group.min_down_s, snapshot.interval_s)
+    return [names[name][mode] for mode in plan.modes[name][1:end]]
 
 
 def alone(snapshot: AllocationSnapshot) -> AllocationSnapshot:

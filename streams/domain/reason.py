@@ -86,13 +86,24 @@ def _patience(snapshot: AllocationSnapshot, group: GroupInput, best: ModeChoice,
     if is_switched(mode, best.mode) and has_to_stay(group):
         least_s = group.min_down_s if group.current_mode is PowerMode.OFF else group.min_up_s
         return f"but it has to stay so for {least_s // 60} min, {group.held_s // 60} so far"
-    wear = switching_usd(group, mode, best.mode)
-    if wear > 0 and not is_switched(group.current_mode, mode):
-        verb = "start" if mode is PowerMode.OFF else "stop"
-        return f"but not for long enough to be worth {wear:.2f} USD of wear to {verb}"
-    if snapshot.horizon:
+    price = _price_of_switch(group, mode, best.mode)
+    if price and not is_switched(group.current_mode, mode):
+        return f"but not for long enough to be worth {price}"
+    if snapshot.horizon or group.planned_modes:
         return "but not over the hours ahead"
     return "but other uses of the power earn more still"
+
+
+def _price_of_switch(group: GroupInput, before: PowerMode, after: PowerMode) -> str:
+    if not is_switched(before, after):
+        return ""
+    is_start = before is PowerMode.OFF
+    verb, noun = ("start", "run") if is_start else ("stop", "rest")
+    least_s = group.min_up_s if is_start else group.min_down_s
+    wear = switching_usd(group, before, after)
+    parts = [f"{wear:.2f} USD of wear to {verb}"] if wear > 0 else []
+    parts += [f"{least_s // 60} min of {noun}"] if least_s > 0 else []
+    return " and ".join(parts)
 
 
 def _call(snapshot: AllocationSnapshot) -> str:

@@ -1,10 +1,10 @@
 """The whole input of a decision, gathered from what is known as of its cause."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas.events import (
-    AllocationDecision,
     AllocationSnapshot,
     Facility,
     GroupAllocation,
@@ -18,13 +18,15 @@ from schemas.events import (
     WorkloadTransition,
 )
 from streams.domain import identity, workload
+from streams.domain.commitment import reach
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.evaluation import hashprice_of
 from streams.domain.group_economics import running_modes
-from streams.domain.horizon import HorizonPolicy, horizon
-from streams.domain.market_state import MarketState, MissingInputs
+from streams.domain.horizon import HorizonPolicy, horizon, worth_usd_mwh
+from streams.domain.market_state import FacilityInputs, MarketState, MissingInputs
 from streams.domain.power_cost import power_cost
 from streams.domain.price_risk import PROBABILITY, RiskPolicy, with_scenarios
+from streams.domain.standing import Standing
 from streams.domain.trigger import Due
 from streams.domain.workload import WorkloadBook
 
@@ -36,7 +38,7 @@ PREEMPTION_LOSS_H = 0.25
 def take(
     state: MarketState,
     book: WorkloadBook,
-    before: AllocationDecision | None,
+    standing: Standing | None,
     due: Due,
     policy: EconomicsPolicy,
     *,
@@ -45,8 +47,9 @@ def take(
 ) -> AllocationSnapshot | MissingInputs:
     """Returns the snapshot of a decision that is due, or which inputs are missing. Deterministic.
 
-    `before` is the facility's newest decision: what its groups do now. A plan's snapshot has the hours that `ahead`
-    says (4 by default), that of a dispatch has none. `risk`: how much the plan minds bad prices, by default nothing.
+    `standing` is what was decided before: what its groups do now. A plan's snapshot has the hours that `ahead` says (4
+    by default), that of a dispatch what the plan made last has in the next intervals. `risk`: how much the plan minds
+    bad prices, by default nothing.
     """
     inputs = state.as_of(due.facility_id, due.as_of)
     if isinstance(inputs, MissingInputs):
@@ -58,8 +61,8 @@ def take(
     hashprice = hashprice_of(inputs, policy)
     hours_ahead = horizon(state, inputs, due, ahead or HorizonPolicy()) if due.is_plan else ()
     risk = risk or RiskPolicy()
-    held = {} if before is None else {group.resource_group_id: group for group in before.allocations}
-    follows = before is not None and before.interval_start == due.interval_start
+    held = {} if standing is None else standing.allocations()
+    planned = {} if standing is None or due.is_plan else _planned(standing, inputs.resources, due)
     return AllocationSnapshot(
         event_id=identity.snapshot_event_id(due.decision_id),
         decision_id=due.decision_id,
@@ -78,16 +81,15 @@ def take(
         limit_mw=None if call is None else call.limit_mw,
         groups=[
             replace(
-                _group(
-                    r, hashprice, held.get(r.resource_group_id), due.as_of, is_within_plan=follows and not due.is_plan
-                ),
+                _group(r, hashprice, held.get(r.resource_group_id), due.as_of),
+                planned_modes=planned.get(r.resource_group_id, []),
                 out_of_service=_out_of_service(r, due, ahead or HorizonPolicy()),
                 transformer_id=feeder(r, facility),
             )
             for r in inputs.resources
         ],
         workloads=[_workload(w, due) for w in book.at_facility(due.facility_id, due.as_of)],
-        load_before_mw=None if before is None else before.load_mw,
+        load_before_mw=None if standing is None else standing.load_before_mw(due.interval_start),
         ramp_mw_min=facility.ramp_mw_min,
         min_load_mw=facility.min_load_mw,
         block_mw=facility.block_mw,
@@ -97,6 +99,7 @@ def take(
             for t in sorted(facility.transformers, key=lambda t: t.transformer_id)
         ],
         capacity_awards=[award for award in facility.capacity_awards if award.ends_at > due.interval_start],
+        ahead_usd_mwh=_ahead_usd_mwh(state, inputs, due, max(map(len, planned.values()), default=0)),
         horizon=with_scenarios(hours_ahead, due.interval_s, risk),
         risk_weight=risk.weight if hours_ahead else 0.0,
         risk_tail=risk.tail,
@@ -124,9 +127,26 @@ def _out_of_service(resource: Resource, due: Due, ahead: HorizonPolicy) -> list[
     return [n for n, at in enumerate(starts) if any(w.starts_at < at + length and w.ends_at > at for w in windows)]
 
 
-def _group(
-    resource: Resource, hashprice: float, held: GroupAllocation | None, at: datetime, *, is_within_plan: bool
-) -> GroupInput:
+def _planned(standing: Standing, resources: Iterable[Resource], due: Due) -> dict[str, list[PowerMode]]:
+    """What the newest plan has for the groups behind the decided interval, where they still have these modes."""
+    found = {}
+    plan = standing.planned_modes(due.interval_start)
+    for resource in resources:
+        end = reach(resource.min_up_s, resource.min_down_s, due.interval_s)
+        modes = plan.get(resource.resource_group_id, [])[:end]
+        if {PowerMode.OFF, *(point.mode for point in resource.modes)}.issuperset(modes):
+            found[resource.resource_group_id] = modes
+    return found
+
+
+def _ahead_usd_mwh(state: MarketState, inputs: FacilityInputs, due: Due, count: int) -> list[float]:
+    if count == 0:
+        return []
+    span = HorizonPolicy(timedelta(seconds=(count + 1) * due.interval_s))
+    return worth_usd_mwh(horizon(state, inputs, due, span)[1:])
+
+
+def _group(resource: Resource, hashprice: float, held: GroupAllocation | None, at: datetime) -> GroupInput:
     is_gpu = resource.kind is ResourceKind.GPU
     per_unit_w = resource.max_power_w - resource.idle_power_w if is_gpu else 0.0
     since = None if held is None else held.running_since
@@ -143,7 +163,6 @@ def _group(
         min_up_s=resource.min_up_s,
         min_down_s=resource.min_down_s,
         held_s=0 if since is None else max(int((at - since).total_seconds()), 0),
-        planned_mode=held.next_mode if held is not None and is_within_plan else None,
         hold_until=None if held is None else held.hold_until,
         island_gpus=resource.island_gpus if is_gpu else 0,
     )

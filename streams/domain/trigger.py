@@ -1,12 +1,12 @@
 """When a facility's next decision is due, and what causes it: a pure function of the inputs and of what was decided.
 
-Each dispatch interval gets one plan: its cause is the first real-time price published in it, or, where none comes
-within `price_wait`, the first BTC tick after that. A tick or price within an interval that is planned already is
-dispatched: the interval alone is decided again within the plan, and nothing is said where that changes no set-point.
-A grid signal changes what is feasible. It is dispatched at once, and always answered; the hours ahead are planned anew
-when no other signal has come for `signal_settle`, or with the next interval. After a stop the same rule finds the same
-decisions for the intervals missed, in order, each as of its own cause. Whole intervals without any price or tick get
-none.
+Each interval is decided by the first real-time price published in it, or, where none comes within `price_wait`, by the
+first BTC tick after that: it is dispatched at once within the plan made last, then the hours ahead are planned anew, as
+of the same time. A further tick or price within the interval is dispatched, and nothing is said where that changes no
+set-point. A grid signal changes what is feasible. It is dispatched at once, and always answered; the hours ahead are
+planned anew when no other signal has come for `signal_settle`, or with the next interval. After a stop the same rule
+finds the same decisions for the intervals missed, in order, each as of its own cause. Whole intervals without any price
+or tick get none. A facility's first decision is a plan.
 """
 
 from collections.abc import Iterable
@@ -32,24 +32,12 @@ class DispatchPolicy:
     signal_settle: timedelta = timedelta(seconds=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What has been decided: newest regular interval, newest event time, what was answered between intervals since
-    `since`, and which of it the newest plan regards.
-    """
-
-    interval: datetime
-    as_of: datetime
-    since: datetime
-    answered: frozenset[str] = frozenset()
-    planned: frozenset[str] = frozenset()
-
-
 class Trigger(Enum):
     """What makes a decision due; of those due at the same time, the first here is taken first."""
 
     SIGNAL = auto()
     INTERVAL = auto()
+    PLAN = auto()
     SETTLED = auto()
     TICK = auto()
 
@@ -70,7 +58,7 @@ class Due:
     @property
     def is_plan(self) -> bool:
         """Whether the hours ahead are planned, not the interval alone decided."""
-        return self.trigger in {Trigger.INTERVAL, Trigger.SETTLED}
+        return self.trigger in {Trigger.PLAN, Trigger.SETTLED}
 
     @property
     def is_always_said(self) -> bool:
@@ -83,6 +71,20 @@ class Due:
         return self.interval_start + timedelta(seconds=self.interval_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What has been decided: newest interval with its plan where that is still to make, newest event time, what was
+    answered between intervals since `since`, and which of it the newest plan regards.
+    """
+
+    interval: datetime
+    as_of: datetime
+    since: datetime
+    unplanned: Due | None = None
+    answered: frozenset[str] = frozenset()
+    planned: frozenset[str] = frozenset()
+
+
 def next_due(state: MarketState, facility_id: str, progress: Progress | None, policy: DispatchPolicy) -> Due | None:
     """Returns the next decision to take, None where there is none yet. Call again after each."""
     if progress is None:
@@ -90,8 +92,9 @@ def next_due(state: MarketState, facility_id: str, progress: Progress | None, po
         if complete is None:
             return None
         cause = f"first complete inputs: {complete.name} came"
-        return _regular(facility_id, complete.at, complete.event_id, cause, policy)
-    candidates = [due for due in (_next_regular(state, facility_id, progress, policy),) if due is not None]
+        return _plan_of(_regular(facility_id, complete.at, complete.event_id, cause, policy))
+    regular = _next_regular(state, facility_id, progress, policy)
+    candidates = [due for due in (regular, progress.unplanned) if due is not None]
     signals = [
         s for s in state.signals.get(facility_id, Series()).since(progress.since) if s.observed_at > progress.since
     ]
@@ -111,9 +114,9 @@ def advanced(progress: Progress | None, due: Due) -> Progress:
     match due.trigger:
         case Trigger.INTERVAL:
             interval = max(progress.interval, due.interval_start)
-            return replace(progress, interval=interval, as_of=due.as_of, planned=progress.answered)
-        case Trigger.SETTLED:
-            return replace(progress, as_of=due.as_of, planned=progress.answered)
+            return replace(progress, interval=interval, as_of=due.as_of, unplanned=_plan_of(due))
+        case Trigger.PLAN | Trigger.SETTLED:
+            return replace(progress, as_of=due.as_of, planned=progress.answered, unplanned=None)
         case Trigger.SIGNAL:
             return replace(progress, as_of=due.as_of, answered=progress.answered | {due.cause_event_id})
         case Trigger.TICK:
@@ -124,20 +127,31 @@ def recovered(decisions: list[AllocationDecision]) -> Progress | None:
     """Returns the progress that a facility's newest decisions prove, in log order; None without any."""
     if not decisions:
         return None
-    regular = [d for d in decisions if d.decision_id == regular_decision_id(d.facility_id, d.interval_start)]
-    newest_plan = max((n for n, d in enumerate(decisions) if d.method is DecisionMethod.PLAN), default=0)
-    return Progress(
-        interval=max((d.interval_start for d in regular), default=decisions[0].interval_start),
-        as_of=max(d.decided_at for d in decisions),
-        since=min(d.decided_at for d in decisions),
-        answered=frozenset(d.cause_event_id for d in decisions if d not in regular),
-        planned=frozenset(d.cause_event_id for d in decisions[:newest_plan] if d not in regular),
-    )
+    progress: Progress | None = None
+    for decision in decisions:
+        progress = advanced(progress, _due_of(decision))
+    return progress
 
 
 def regular_decision_id(facility_id: str, start: datetime) -> str:
     """Id of a facility's decision for an interval: there is one, whatever caused it."""
     return identity.decision_id(facility_id, start.isoformat())
+
+
+def _due_of(decision: AllocationDecision) -> Due:
+    """What a decision answered."""
+    name, start = decision.facility_id, decision.interval_start
+    is_plan = decision.method is DecisionMethod.PLAN
+    if decision.decision_id == identity.planned_decision_id(name, start.isoformat()):
+        cause = Trigger.PLAN
+    elif decision.decision_id == regular_decision_id(name, start):
+        cause = Trigger.INTERVAL
+    else:
+        cause = Trigger.SETTLED if is_plan else Trigger.SIGNAL
+    return Due(
+        decision.decision_id, name, start, decision.interval_s, decision.decided_at, decision.cause_event_id,
+        decision.cause, cause,
+    )  # fmt: skip
 
 
 def _next_regular(state: MarketState, facility_id: str, progress: Progress, policy: DispatchPolicy) -> Due | None:
@@ -160,6 +174,12 @@ def _regular(facility_id: str, at: datetime, event_id: str, cause: str, policy: 
     start = interval_start(at, policy.interval_s)
     decision = regular_decision_id(facility_id, start)
     return Due(decision, facility_id, start, policy.interval_s, at, event_id, cause, Trigger.INTERVAL)
+
+
+def _plan_of(regular: Due) -> Due:
+    """The plan that begins with an interval, from the interval's decision."""
+    decision = identity.planned_decision_id(regular.facility_id, regular.interval_start.isoformat())
+    return replace(regular, decision_id=decision, trigger=Trigger.PLAN)
 
 
 def _by_signal(signal: GridSignal, progress: Progress, policy: DispatchPolicy) -> Due:

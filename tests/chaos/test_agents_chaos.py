@@ -9,6 +9,7 @@ from operator import eq
 
 import pytest
 
+from schemas import events as e
 from streams.domain.allocation import solve
 from tests import streams_event as a
 from tests.agents_world import World
@@ -24,6 +25,11 @@ pytestmark = [
 INTERVALS = 24
 
 
+def decisions_of(intervals: int) -> int:
+    """The first decision is a plan; each interval behind it has a dispatch and a plan."""
+    return 2 * intervals - 1
+
+
 @pytest.mark.parametrize("seed", [1])
 def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World, seed: int) -> None:
     chance = random.Random(seed)
@@ -33,7 +39,7 @@ def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World, see
     while sent < INTERVALS:
         if chance.random() < 0.7:
             # Mostly a worker that decides is killed, sometimes one that starts or recovers.
-            world.wait(lambda: len(world.values("allocations.decisions")), partial(eq, sent))
+            world.wait(lambda: len(world.values("allocations.decisions")), partial(eq, decisions_of(sent)))
         for _ in range(min(chance.randint(3, 8), INTERVALS - sent)):
             moment = sent * 300
             world.send(a.tick(moment), a.window(moment), a.price(moment, chance.uniform(20, 150)))
@@ -44,11 +50,7 @@ def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World, see
         time.sleep(chance.uniform(0, 0.5))
         world.end(signal.SIGKILL)
         world.start()
-    last = a.at((INTERVALS - 1) * 300)
-    world.wait(
-        lambda: world.events("allocations.decisions"),
-        lambda seen: any(decision.interval_start == last for decision in seen),
-    )
+    world.wait(lambda: len(world.values("allocations.decisions")), lambda seen: seen >= decisions_of(INTERVALS))
     world.end(signal.SIGKILL)
     copies = defaultdict(set)
     for decision, value in zip(
@@ -56,7 +58,11 @@ def test_killed_worker_misses_no_decision_and_makes_none_twice(world: World, see
     ):
         copies[decision.decision_id].add(value)
     decisions = world.events("allocations.decisions")
-    assert [d.interval_start for d in decisions] == [a.at(300 * n) for n in range(INTERVALS)]
+    both = (e.DecisionMethod.DISPATCH, e.DecisionMethod.PLAN)
+    assert [(d.interval_start, d.method) for d in decisions] == [
+        (a.at(0), e.DecisionMethod.PLAN),
+        *((a.at(300 * n), method) for n in range(1, INTERVALS) for method in both),
+    ]
     assert all(len(values) == 1 for values in copies.values())
     snapshots = {s.decision_id: s for s in world.events("allocations.snapshots")}
     assert [solve(snapshots[d.decision_id]) for d in decisions] == decisions
@@ -84,5 +90,5 @@ def test_worker_goes_on_after_the_broker_came_back(world: World) -> None:
             world.start()
         return world.events("allocations.decisions")
 
-    decisions = world.wait(restart_if_dead, lambda seen: len(seen) >= 2)
-    assert len(decisions) == 2
+    decisions = world.wait(restart_if_dead, lambda seen: len(seen) >= decisions_of(2))
+    assert len(decisions) == decisions_of(2)

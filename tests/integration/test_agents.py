@@ -167,7 +167,7 @@ def test_bad_message_is_dead_lettered_and_the_next_is_handled(world: World) -> N
     world.send_raw("market.ticks", b"junk", [("trace", b"7")])
     world.send(a.price(200, float("nan")), a.signal(5, facility_id="Mars-1"), a.tick(300), a.price(300))
     world.start()
-    world.wait(lambda: world.events("allocations.decisions"), lambda seen: len(seen) == 2)
+    world.wait(lambda: world.events("allocations.decisions"), lambda seen: len(seen) == 3)
     # The owner of the first partition says what no one can read, and may not be the one that decides.
     ((value, headers),) = world.wait(lambda: world.dead_letters("market.ticks"), lambda seen: len(seen) >= 1)
     assert value == b"junk"

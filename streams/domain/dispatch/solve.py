@@ -50,7 +50,7 @@ def dispatched(snapshot: AllocationSnapshot, found: Choices) -> Outcome:
         bound_usd_h=bound / MONEY_PER_USD + found.constant_usd_h,
         status=status,
         solver=solver,
-        next_modes={},
+        planned_modes={},
         horizon=(),
         binding_limits=tuple(limits),
         given_up=(*reserve.beyond_ramp(snapshot), *_given_up(snapshot, found, selection, load_mw)),

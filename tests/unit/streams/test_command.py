@@ -11,6 +11,7 @@ from streams.domain.economics import EconomicsPolicy
 from streams.domain.market_state import MarketState
 from streams.domain.price_risk import RiskPolicy
 from streams.domain.snapshot import take
+from streams.domain.standing import Standing
 from streams.domain.trigger import Due, Trigger, advanced, next_due, recovered
 from streams.domain.workload import WorkloadBook
 from tests import streams_event as a
@@ -21,9 +22,7 @@ from tests.unit.streams.test_workload import in_state
 ECONOMICS = EconomicsPolicy(pool_fee_ratio=0.0)
 
 
-def snapshot(
-    state: MarketState, book: WorkloadBook, before: e.AllocationDecision | None = None
-) -> e.AllocationSnapshot:
+def snapshot(state: MarketState, book: WorkloadBook, before: Standing | None = None) -> e.AllocationSnapshot:
     """The snapshot of the first decision of Texas-1."""
     due = next_due(state, "Texas-1", None, POLICY)
     assert due is not None
@@ -101,7 +100,7 @@ def test_snapshot_has_the_transmission_charge_of_each_interval_ahead() -> None:
     assert {entry.power_cost_usd_mwh for entry in snapshot(state, book()).horizon} == {40.0}  # no peak in January
     # 19:30 UTC of a Tuesday in August is 14:30 Central: possible peaks begin half an hour later, 6 intervals ahead.
     start = datetime(2026, 8, 18, 19, 30, tzinfo=UTC)
-    due = Due("d1", "Texas-1", start, 300, start, "c1", "test", Trigger.INTERVAL)
+    due = Due("d1", "Texas-1", start, 300, start, "c1", "test", Trigger.PLAN)
     taken = take(state, book(), None, due, ECONOMICS)
     assert isinstance(taken, e.AllocationSnapshot)
     costs = [entry.power_cost_usd_mwh for entry in taken.horizon]
@@ -143,7 +142,7 @@ def test_only_changes_are_commanded() -> None:
         "tx1-gpu",
         decision.decision_id,
     )
-    again = snapshot(known(), book(step), decision)
+    again = snapshot(known(), book(step), Standing(decision))
     assert command.commands(again, solve(again)) == ()
     assert command.steps(again, solve(again), book(step)) == ()
 
@@ -183,12 +182,12 @@ def test_recovered_progress_asks_for_the_same_next_decision() -> None:
     progress, dues = None, []
     decisions: list[e.AllocationDecision] = []
     while (due := next_due(state, "Texas-1", progress, POLICY)) is not None:
-        taken = take(state, book(), decisions[-1] if decisions else None, due, ECONOMICS)
+        taken = take(state, book(), Standing.of(decisions), due, ECONOMICS)
         assert isinstance(taken, e.AllocationSnapshot)
         decisions.append(solve(taken))
         dues.append(due)
         progress = advanced(progress, due)
-    assert len(dues) == 8
+    assert len(dues) == 10
     for made in range(1, len(dues)):
         assert next_due(state, "Texas-1", recovered(decisions[:made]), POLICY) == dues[made]
     assert next_due(state, "Texas-1", recovered(decisions), POLICY) is None

@@ -88,6 +88,16 @@ def test_alternatives_say_what_each_other_mode_would_have_cost() -> None:
     ]
 
 
+def test_alternative_counts_what_it_would_have_lost_in_the_intervals_that_it_binds() -> None:
+    # A stop now would have to rest in two more intervals: 30 USD/h in each of them is 60 of this one.
+    running = replace(asic(), current_mode=e.PowerMode.NORMAL, held_s=3600, min_down_s=900)
+    ahead = [e.HorizonInterval(power_cost_usd_mwh=50.0, source="FORECAST")] * 5
+    dispatch = snapshot(replace(running, planned_modes=[e.PowerMode.NORMAL] * 4), ahead_usd_mwh=[50.0] * 4)
+    for case in (dispatch, snapshot(running, horizon=ahead)):
+        losses = {found.mode: found.loss_usd_h for found in alternatives(case, solve(case))}
+        assert losses == pytest.approx({e.PowerMode.TURBO: 5.0, e.PowerMode.OFF: 90.0})
+
+
 def test_mode_over_the_cap_is_no_alternative() -> None:
     case = snapshot(asic(), cap_mw=1.2)
     assert alternatives(case, solve(case)) == [Alternative("m1", e.PowerMode.OFF, 30.0)]

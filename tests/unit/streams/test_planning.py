@@ -26,7 +26,7 @@ def test_plan_decides_its_first_interval_and_says_what_is_next() -> None:
     decision = solve(snapshot(asic(), horizon=ahead(50.0, 500.0, 500.0)))
     assert decision.method is e.DecisionMethod.PLAN
     assert modes_of(decision) == {"m1": e.PowerMode.NORMAL}
-    assert decision.allocations[0].next_mode is e.PowerMode.OFF
+    assert decision.allocations[0].planned_modes[0] is e.PowerMode.OFF
     assert [entry.mining_mw for entry in decision.horizon] == [1.0, 0.0, 0.0]
     # 80 - 50 over one of three intervals.
     assert decision.objective_usd_h == pytest.approx(10.0)
