@@ -23,7 +23,7 @@ from streams.domain.choice import choices
 from streams.domain.dispatch import cp_sat, knapsack
 from streams.domain.dispatch.merit_order import merit_order
 from streams.domain.selection import worth
-from tests.unit.streams.site_case import held_up, site
+from tests.unit.streams.site_case import held_up, site, within_plan
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ def main() -> int:
     gc.disable()
     for seed in range(args.sites):
         draw = random.Random(seed)
-        case = site(draw, args.groups, args.jobs, args.gpu_groups, args.transformers)
+        case = within_plan(draw, site(draw, args.groups, args.jobs, args.gpu_groups, args.transformers))
         case = held_up(draw, case) if args.held_up else case
         found = choices(case)
         start = merit_order(found)

@@ -65,6 +65,34 @@ def site(
     )
 
 
+def within_plan(draw: random.Random, case: e.AllocationSnapshot) -> e.AllocationSnapshot:
+    """A site in the middle of its day: its miners run or rest, a switch binds them for a quarter of an hour and wears
+    them, and a plan has the next four intervals, at prices that stray from the one now.
+    """
+    ahead = 4
+    return replace(
+        case,
+        groups=[_underway(draw, group, ahead) if group.kind is e.ResourceKind.ASIC else group for group in case.groups],
+        ahead_usd_mwh=[case.power_cost_usd_mwh * draw.uniform(0.5, 1.6) for _ in range(ahead)],
+    )
+
+
+def _underway(draw: random.Random, group: e.GroupInput, ahead: int) -> e.GroupInput:
+    modes = [option.mode for option in group.modes]
+    now = draw.choice(modes)
+    return replace(
+        group,
+        current_mode=now,
+        held_s=draw.randrange(0, 7200, 60),
+        min_up_s=900,
+        min_down_s=900,
+        start_cost_usd=group.units * 0.02,
+        stop_cost_usd=group.units * 0.01,
+        # A plan changes modes less often than not.
+        planned_modes=[now if draw.random() < 0.8 else draw.choice(modes) for _ in range(ahead)],
+    )
+
+
 def held_up(draw: random.Random, case: e.AllocationSnapshot) -> e.AllocationSnapshot:
     """A site at a price at which little would run but for its ramp, a block that can't all be sold, and two awards."""
     return replace(

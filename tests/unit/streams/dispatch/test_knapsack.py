@@ -17,7 +17,7 @@ from streams.domain.dispatch.problem import problem_of
 from streams.domain.penalty import Rule
 from streams.domain.selection import extra_w, overloaded, worth
 from tests.unit.streams.allocation_case import asic, gpu, job, running, snapshot, snapshots
-from tests.unit.streams.site_case import held_up, site
+from tests.unit.streams.site_case import held_up, site, within_plan
 
 
 def assert_keeps_the_limits(found: Choices, best: knapsack.Optimum) -> None:
@@ -74,6 +74,13 @@ def test_floor_and_transformer_in_each_others_way_are_left_to_the_general_solver
 @pytest.mark.parametrize("seed", range(24))
 def test_optimum_of_a_whole_site_is_that_of_the_general_solver(seed: int) -> None:
     case = site(random.Random(seed), groups=12, jobs=30, gpu_groups=1 + seed % 2, transformers=seed % 4)
+    assert_is_that_of_the_general_solver(choices(case))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_optimum_within_a_plan_is_that_of_the_general_solver(seed: int) -> None:
+    draw = random.Random(seed)
+    case = within_plan(draw, site(draw, groups=12, jobs=20, gpu_groups=1 + seed % 2, transformers=seed % 3))
     assert_is_that_of_the_general_solver(choices(case))
 
 
