@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.port import free_port
+from deploy.local.port import free_ports
 
 _BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 10.0)
 _STEADY_S = 30.0
@@ -52,9 +52,7 @@ class Workers:
     def __init__(self, home: Path, specs: Sequence[WorkerSpec], environment: Mapping[str, str]) -> None:
         self._home = home.absolute()
         self._environment = dict(environment)
-        ports: dict[str, int] = {}
-        for spec in specs:
-            ports[spec.name] = free_port(self._home, spec.name, ports.values())
+        ports = free_ports(self._home, [spec.name for spec in specs])
         self._workers = [_Running(spec, ports[spec.name]) for spec in specs]
         self._logs = self._home / "workers"
 

@@ -16,7 +16,7 @@ import yaml
 from testcontainers.core.container import DockerContainer
 
 from deploy.local import kafka, prometheus, registry
-from deploy.local.port import LOCALHOST, free_port
+from deploy.local.port import LOCALHOST, free_ports
 from deploy.local.postgres_client import execute
 from deploy.local.service import NotReadyError, Site
 from tests.running_stack import NAMES, RunningStack
@@ -42,9 +42,7 @@ class ContainerStack(RunningStack):
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self._ports: dict[str, int] = {}
-        for name in NAMES:
-            self._ports[name] = free_port(home, name, self._ports.values())
+        self._ports = free_ports(home, NAMES)
         self._recipes = _recipes(self._ports, home)
         self._containers: dict[str, DockerContainer] = {}
 

@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from deploy.local import wheel
-from deploy.local.port import free_port
+from deploy.local.port import free_ports
 from deploy.local.progress import Progress
 from deploy.local.timescaledb import TIMESCALE, unpack
 from tests.stack_fixture import parts_directory
@@ -32,7 +32,7 @@ class WireServer:
 
     def start(self) -> None:
         """Starts the server and waits for its ready line."""
-        self.port = free_port(self.data, "wire", ())
+        self.port = free_ports(self.data, ["wire"])["wire"]
         with self.data.with_suffix(".log").open("ab") as log:
             self.process = subprocess.Popen(self.command("--port", str(self.port)), stdout=subprocess.PIPE, stderr=log)
         assert self.process.stdout is not None

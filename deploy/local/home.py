@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.error import StackBusyError, StackError
-from deploy.local.port import free_port
+from deploy.local.port import free_ports
 
 # Kafka, the databases and the parts fit into this on a first start; with less they die in ways that are hard to read.
 LEAST_FREE_BYTES = 300 << 20
@@ -46,10 +46,7 @@ class Home:
 
     def remember_ports(self, names: Sequence[str]) -> dict[str, int]:
         """Returns the ports for `names` and all older ones, choosing and remembering those that are new."""
-        ports = self.ports()
-        for name in names:
-            if name not in ports:
-                ports[name] = free_port(self.path, name, ports.values())
+        ports = free_ports(self.path, names, self.ports())
         self._write(self.memory, json.dumps({"ports": ports}, indent=2) + "\n")
         return ports
 

@@ -3,7 +3,7 @@
 import hashlib
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,12 +18,20 @@ LOCALHOST = "127.0.0.1"
 RELEASE_S = 5.0
 
 
-def free_port(home: Path, name: str, taken: Collection[int]) -> int:
-    """Returns a free port for `name` that is not in `taken`.
+def free_ports(home: Path, names: Iterable[str], known: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Returns the known ports, and a free one for each other name.
 
     The search starts at a place derived from home and name: two stacks that choose at the same moment do not meet.
     Raises StackError when all ports of the range are taken.
     """
+    ports = dict(known or {})
+    for name in names:
+        if name not in ports:
+            ports[name] = _free_port(home, name, ports.values())
+    return ports
+
+
+def _free_port(home: Path, name: str, taken: Collection[int]) -> int:
     digest = hashlib.sha256(f"{home.resolve()}\0{name}".encode()).digest()
     start = int.from_bytes(digest[:4], "big") % (LAST - FIRST)
     for step in range(LAST - FIRST):

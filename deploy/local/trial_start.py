@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.local import process
 from deploy.local.first_answer import await_answer
-from deploy.local.port import free_port
+from deploy.local.port import free_ports
 from deploy.local.progress import Progress
 from deploy.local.service import Service, Site
 
@@ -25,10 +25,7 @@ def trial_start(
     progress.say(f"{service.name}: a trial start, which makes later ones faster")
     with tempfile.TemporaryDirectory(prefix=f"{service.name}-trial-", ignore_cleanup_errors=True) as folder:
         home = Path(folder).resolve() / service.name
-        ports: dict[str, int] = {}
-        for name in service.ports:
-            ports[name] = free_port(home, name, ports.values())
-        site = Site(home, part, ports)
+        site = Site(home, part, free_ports(home, service.ports))
         for needed in (site.home, site.log.parent, site.scratch):
             needed.mkdir()
         service.prepare(site)

@@ -7,18 +7,20 @@ from pathlib import Path
 import pytest
 
 from deploy.local.error import PortTakenError
-from deploy.local.port import FIRST, LAST, free_port, is_free, require_free
+from deploy.local.port import FIRST, LAST, free_ports, is_free, require_free
 
 
 def test_home_gets_the_same_free_port_for_the_same_service(tmp_path: Path) -> None:
-    port = free_port(tmp_path, "kafka", ())
-    assert FIRST <= port < LAST
-    assert free_port(tmp_path, "kafka", ()) == port
+    ports = free_ports(tmp_path, ["kafka"])
+    assert FIRST <= ports["kafka"] < LAST
+    assert free_ports(tmp_path, ["kafka"]) == ports
 
 
 def test_port_that_is_promised_to_another_service_is_not_chosen(tmp_path: Path) -> None:
-    port = free_port(tmp_path, "kafka", ())
-    assert free_port(tmp_path, "kafka", (port,)) != port
+    port = free_ports(tmp_path, ["kafka"])["kafka"]
+    ports = free_ports(tmp_path, ["kafka"], {"registry": port})
+    assert ports["registry"] == port
+    assert ports["kafka"] != port
 
 
 def test_taken_port_is_told_with_service_holder_and_mend(tmp_path: Path) -> None:
