@@ -163,6 +163,7 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
         f"{decision.facility_id}: {decision.interval_start.isoformat()} for {decision.interval_s} s",
         f"decision  {decision.decision_id}",
         f"cause     {decision.cause} (event {decision.cause_event_id})",
+        f"method    {_method(snapshot, decision)}",
         f"inputs    {inputs}",
     ]
     if snapshot.signal_id is not None:
@@ -193,6 +194,13 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
         does = busy if group.kind is ResourceKind.GPU else str(group.power_mode)
         table.add_row(group.resource_group_id, does, f"{group.power_mw:.3f}", f"{group.margin_usd_h:.2f}", group.reason)
     console.out.print(table)
+
+
+def _method(snapshot: AllocationSnapshot, decision: AllocationDecision) -> str:
+    if snapshot.horizon:
+        return f"{decision.method}: {len(snapshot.horizon)} intervals, the first of them decided"
+    ahead = ", ".join(f"{cost:.2f}" for cost in snapshot.ahead_usd_mwh)
+    return f"{decision.method}: the interval alone" + (f", the next ones at {ahead} USD/MWh" if ahead else "")
 
 
 def _way(rule: str) -> str:

@@ -45,6 +45,7 @@ def test_explain_shows_what_would_have_flipped_a_decision(demo: DemoWorld, decis
     shown = " ".join(found.stdout.split())
     assert re.search(r"OFF at \d+\.\d\d", shown) or re.search(r"(ECO|NORMAL|TURBO) at \d+\.\d\d", shown), shown
     assert re.search(r"OFF -?\d+\.\d\d", shown), shown
+    assert re.search(r"method (PLAN: \d+ intervals|DISPATCH: the interval alone)", shown), shown
 
 
 def test_explain_all_finds_the_newest_decisions_the_same(demo: DemoWorld) -> None:

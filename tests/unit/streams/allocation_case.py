@@ -226,3 +226,29 @@ def snapshots(draw: st.DrawFn) -> e.AllocationSnapshot:
 def fed(part: e.GroupInput | e.WorkloadInput, transformer: str | None) -> e.GroupInput | e.WorkloadInput:
     """A group behind a transformer."""
     return replace(part, transformer_id=transformer) if isinstance(part, e.GroupInput) else part
+
+
+@st.composite
+def snapshots_within_a_plan(draw: st.DrawFn) -> e.AllocationSnapshot:
+    """Small snapshots whose miners run or rest already, and are bound by a switch in what a plan has next."""
+    case = draw(snapshots())
+    ahead = draw(st.integers(1, 3))
+
+    def underway(group: e.GroupInput) -> e.GroupInput:
+        modes = [option.mode for option in group.modes]
+        return replace(
+            group,
+            current_mode=draw(st.sampled_from(modes)),
+            held_s=draw(st.sampled_from([0, 600, 3600])),
+            min_up_s=draw(st.sampled_from([0, 600, 900])),
+            min_down_s=draw(st.sampled_from([0, 600, 900])),
+            start_cost_usd=draw(st.integers(0, 20)) / 4,
+            stop_cost_usd=draw(st.integers(0, 20)) / 4,
+            planned_modes=draw(st.lists(st.sampled_from(modes), min_size=ahead, max_size=ahead)),
+        )
+
+    return replace(
+        case,
+        groups=[underway(group) if group.kind is e.ResourceKind.ASIC else group for group in case.groups],
+        ahead_usd_mwh=draw(st.lists(st.integers(-80, 400).map(lambda n: n / 4), min_size=ahead, max_size=ahead)),
+    )

@@ -21,6 +21,7 @@ from tests.unit.streams.allocation_case import (
     running,
     snapshot,
     snapshots,
+    snapshots_within_a_plan,
 )
 
 # Rounding of each choice to a millionth of a USD, and the tie-break of the priorities.
@@ -155,7 +156,7 @@ def test_decision_is_the_best_of_all_feasible_ones(case: e.AllocationSnapshot) -
 
 
 @settings(max_examples=50)
-@given(snapshots())
+@given(snapshots() | snapshots_within_a_plan())
 def test_solving_a_snapshot_again_gives_the_same_decision(case: e.AllocationSnapshot) -> None:
     assert repr(solve(case)) == repr(solve(case))
 
@@ -171,7 +172,7 @@ def test_decision_is_feasible_and_never_worse_than_merit_order(case: e.Allocatio
 
 
 @settings(max_examples=50)
-@given(snapshots(), st.integers(1, 16))
+@given(snapshots() | snapshots_within_a_plan(), st.integers(1, 16))
 def test_more_cap_never_lowers_the_margin(case: e.AllocationSnapshot, eighths: int) -> None:
     wider = replace(case, cap_mw=case.cap_mw + eighths / 8)
     # A call pays for load below the cap, so a wider cap is paid for as well, never less.
@@ -179,7 +180,7 @@ def test_more_cap_never_lowers_the_margin(case: e.AllocationSnapshot, eighths: i
 
 
 @settings(max_examples=50)
-@given(snapshots(), st.integers(1, 200))
+@given(snapshots() | snapshots_within_a_plan(), st.integers(1, 200))
 def test_higher_power_price_never_raises_the_load(case: e.AllocationSnapshot, quarters: int) -> None:
     dearer = replace(case, power_cost_usd_mwh=case.power_cost_usd_mwh + quarters / 4)
     assert solve(dearer).load_mw <= solve(case).load_mw + 1e-5
