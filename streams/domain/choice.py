@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, ResourceKind, WorkloadInput
-from streams.domain import commitment, economics
+from streams.domain import economics
+from streams.domain.commitment import has_to_stay, losses_usd, remaining_s
 from streams.domain.penalty import PENALTY_USD_MWH, Rule
 from streams.domain.reserve import payment_usd_h, reserves
 from streams.domain.workload import ON_GPUS
@@ -122,13 +123,7 @@ def choices(snapshot: AllocationSnapshot, only: Mapping[str, PowerMode] | None =
 
 def preemption_usd_h(snapshot: AllocationSnapshot, workload: WorkloadInput) -> float:
     """Cost of stopping a workload, spread over the rest of the interval: it compares with margins an hour."""
-    return workload.preemption_cost_usd / remaining_h(snapshot)
-
-
-def remaining_h(snapshot: AllocationSnapshot) -> float:
-    """Time left of the decided interval, h: what a decision taken within it can still change. At least a second."""
-    passed_s = (snapshot.taken_at - snapshot.interval_start).total_seconds()
-    return max(snapshot.interval_s - max(passed_s, 0.0), 1.0) / 3600
+    return workload.preemption_cost_usd * 3600 / remaining_s(snapshot)
 
 
 def switching_usd(group: GroupInput, before: PowerMode | None, after: PowerMode | None) -> float:
@@ -144,13 +139,6 @@ def switching_usd(group: GroupInput, before: PowerMode | None, after: PowerMode 
 def is_switched(before: PowerMode | None, after: PowerMode | None) -> bool:
     """Whether a group is started or stopped between two modes; false where either is not known."""
     return before is not None and after is not None and (before is PowerMode.OFF) is not (after is PowerMode.OFF)
-
-
-def has_to_stay(group: GroupInput) -> bool:
-    """Whether a group has not yet run (or rested) for as long as it has to; out of service it need not run."""
-    if group.current_mode is None or 0 in group.out_of_service:
-        return False
-    return group.held_s < (group.min_down_s if group.current_mode is PowerMode.OFF else group.min_up_s)
 
 
 def stay_rule(group: GroupInput) -> Rule:
@@ -229,7 +217,7 @@ def _in_service(group: GroupInput) -> list[ModeOption]:
 
 
 def _mode_choices(snapshot: AllocationSnapshot, group: GroupInput, pue: float, cost: float) -> Iterable[ModeChoice]:
-    lost_usd = commitment.losses_usd(snapshot, group, remaining_h(snapshot) * 3600)
+    lost_usd = losses_usd(snapshot, group)
     for option in _in_service(group):
         yield _mode_choice(snapshot, group, option, pue=pue, cost=cost, lost_usd=lost_usd[option.mode])
 
@@ -240,7 +228,7 @@ def _mode_choice(
     extra_mw = max(option.power_mw - group.idle_power_mw, 0.0) * pue
     margin = option.revenue_usd_h - cost * extra_mw
     wear_usd = switching_usd(group, group.current_mode, option.mode)
-    worth = margin - (wear_usd + lost_usd) / remaining_h(snapshot)
+    worth = margin - (wear_usd + lost_usd) * 3600 / remaining_s(snapshot)
     if has_to_stay(group) and is_switched(group.current_mode, option.mode):
         worth -= stay_penalty_usd_h(snapshot, group)
     return ModeChoice(group.resource_group_id, option.mode, _watts(extra_mw), _money(worth), margin)

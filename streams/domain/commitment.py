@@ -1,4 +1,4 @@
-"""What a mode taken now leaves to earn in the intervals ahead, as far as a switch binds its group.
+"""How long a switch binds a group, and what a mode taken now leaves to earn in the intervals ahead.
 
 A group that stops has to rest, and one that starts has to run. So its mode is worth what it brings in the interval, and
 what the group can still do behind it: in each interval ahead what the plan made last has for it, or nothing, at the
@@ -13,19 +13,46 @@ from dataclasses import dataclass
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode
 
+STRAY_S = 30
+"""By so much the moments of decisions stray within their intervals, as those of prices do: a least time that lacks no
+more at one of them is over, or it would take an interval more."""
+
+
+def remaining_s(snapshot: AllocationSnapshot) -> float:
+    """Time left of the decided interval, s: what a decision taken within it can still change. At least a second."""
+    passed_s = (snapshot.taken_at - snapshot.interval_start).total_seconds()
+    return max(snapshot.interval_s - max(passed_s, 0.0), 1.0)
+
+
+def has_to_stay(group: GroupInput) -> bool:
+    """Whether a group has not yet run (or rested) for as long as it has to; out of service it need not run."""
+    if group.current_mode is None or 0 in group.out_of_service:
+        return False
+    return group.held_s + STRAY_S < least_s(group, group.current_mode)
+
+
+def intervals_to_stay(snapshot: AllocationSnapshot, group: GroupInput) -> int:
+    """Intervals, the decided one first, in which a group has to run on (or rest), in service or not."""
+    mode = group.current_mode
+    if mode is None or group.held_s + STRAY_S >= least_s(group, mode):
+        return 0
+    return 1 + _bound(snapshot, group, mode)
+
+
+def least_s(group: GroupInput, mode: PowerMode) -> int:
+    """Least time of a group in a mode: of its run, or of its rest where that is OFF, s."""
+    return group.min_down_s if mode is PowerMode.OFF else group.min_up_s
+
 
 def reach(min_up_s: int, min_down_s: int, interval_s: int) -> int:
     """Intervals after the decided one that a dispatch looks at: those that a switch may bind, and one that is free."""
     return math.ceil(max(min_up_s, min_down_s) / interval_s) + 1
 
 
-def losses_usd(snapshot: AllocationSnapshot, group: GroupInput, left_s: float) -> dict[PowerMode, float]:
-    """What is lost ahead with each mode of an ASIC group against the mode that leaves most, USD; 0 without a plan.
-
-    `left_s` is the time left of the decided interval, s.
-    """
+def losses_usd(snapshot: AllocationSnapshot, group: GroupInput) -> dict[PowerMode, float]:
+    """What is lost ahead with each mode of an ASIC group against the mode that leaves most, USD; 0 without a plan."""
     course = _course(snapshot, group)
-    worth = {o.mode: _worth_usd(course, o, _bound(snapshot, group, o, left_s)) for o in group.modes}
+    worth = {o.mode: _worth_usd(course, o, _bound(snapshot, group, o.mode)) for o in group.modes}
     most = max(worth.values(), default=0.0)
     return {mode: most - usd for mode, usd in worth.items()}
 
@@ -68,11 +95,10 @@ def _worth_usd(course: _Course, option: ModeOption, bound: int) -> float:
     return sum(course.margin_usd(option, cost) for cost in course.cost_usd_mwh[:bound]) + behind[bound]
 
 
-def _bound(snapshot: AllocationSnapshot, group: GroupInput, option: ModeOption, left_s: float) -> int:
-    """Intervals ahead in which a mode taken now has to stay."""
+def _bound(snapshot: AllocationSnapshot, group: GroupInput, mode: PowerMode) -> int:
+    """Intervals behind the decided one in which a group that is in a mode now has to stay as it is."""
     if group.current_mode is None:
         return 0
-    is_off = option.mode is PowerMode.OFF
-    held_s = group.held_s if (group.current_mode is PowerMode.OFF) is is_off else 0
-    least_s = group.min_down_s if is_off else group.min_up_s
-    return max(math.ceil((least_s - held_s - left_s) / snapshot.interval_s), 0)
+    held_s = group.held_s if (group.current_mode is PowerMode.OFF) is (mode is PowerMode.OFF) else 0
+    missing_s = least_s(group, mode) - held_s - remaining_s(snapshot) - STRAY_S
+    return max(math.ceil(missing_s / snapshot.interval_s), 0)

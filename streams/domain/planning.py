@@ -18,7 +18,7 @@ from schemas.events import (
     WorkloadInput,
 )
 from streams.domain import reserve
-from streams.domain.commitment import reach
+from streams.domain.commitment import intervals_to_stay, least_s, reach
 from streams.domain.outcome import Outcome
 from streams.domain.plan.problem import (
     AsicGroup,
@@ -163,7 +163,7 @@ def _asic_group(snapshot: AllocationSnapshot, group: GroupInput) -> AsicGroup:
         ),
         mode_before=before,
         # Before its first command a group may do anything at once.
-        held=len(snapshot.horizon) if group.current_mode is None else round(group.held_s / snapshot.interval_s),
+        held=_held(snapshot, group),
         start_cost_usd=0.0 if group.current_mode is None else group.start_cost_usd,
         stop_cost_usd=group.stop_cost_usd,
         change_cost_usd=0.0,
@@ -172,6 +172,14 @@ def _asic_group(snapshot: AllocationSnapshot, group: GroupInput) -> AsicGroup:
         available=_in_service(snapshot, group),
         transformer_id=group.transformer_id,
     )
+
+
+def _held(snapshot: AllocationSnapshot, group: GroupInput) -> int:
+    """Intervals that a group has run or rested before the decided one, of those that it has to."""
+    if group.current_mode is None:
+        return len(snapshot.horizon)
+    least = math.ceil(least_s(group, group.current_mode) / snapshot.interval_s)
+    return max(least - intervals_to_stay(snapshot, group), 0)
 
 
 def _gpu_group(snapshot: AllocationSnapshot, group: GroupInput) -> GpuGroup:

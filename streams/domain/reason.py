@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode, WorkloadInput
 from streams.domain import economics
-from streams.domain.choice import Choices, ModeChoice, has_to_stay, is_switched, switching_usd
+from streams.domain.choice import Choices, ModeChoice, is_switched, switching_usd
+from streams.domain.commitment import has_to_stay, least_s
 from streams.domain.penalty import Rule
 from streams.domain.selection import Draws
 
@@ -84,8 +85,7 @@ def _limit(snapshot: AllocationSnapshot, found: Choices, group: GroupInput, draw
 def _patience(snapshot: AllocationSnapshot, group: GroupInput, best: ModeChoice, mode: PowerMode) -> str:
     # Nothing limits the better mode: what it earns now is less than what going there costs, now or later.
     if is_switched(mode, best.mode) and has_to_stay(group):
-        least_s = group.min_down_s if group.current_mode is PowerMode.OFF else group.min_up_s
-        return f"but it has to stay so for {least_s // 60} min, {group.held_s // 60} so far"
+        return f"but it has to stay so for {least_s(group, mode) // 60} min, {group.held_s // 60} so far"
     price = _price_of_switch(group, mode, best.mode)
     if price and not is_switched(group.current_mode, mode):
         return f"but not for long enough to be worth {price}"
@@ -99,10 +99,9 @@ def _price_of_switch(group: GroupInput, before: PowerMode, after: PowerMode) -> 
         return ""
     is_start = before is PowerMode.OFF
     verb, noun = ("start", "run") if is_start else ("stop", "rest")
-    least_s = group.min_up_s if is_start else group.min_down_s
-    wear = switching_usd(group, before, after)
-    parts = [f"{wear:.2f} USD of wear to {verb}"] if wear > 0 else []
-    parts += [f"{least_s // 60} min of {noun}"] if least_s > 0 else []
+    wear_usd, bound_s = switching_usd(group, before, after), least_s(group, after)
+    parts = [f"{wear_usd:.2f} USD of wear to {verb}"] if wear_usd > 0 else []
+    parts += [f"{bound_s // 60} min of {noun}"] if bound_s > 0 else []
     return " and ".join(parts)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.events import AllocationDecision, AllocationSnapshot, PowerMode, ResourceKind
-from streams.domain.choice import has_to_stay
+from streams.domain.commitment import has_to_stay
 from tests.demo_world import DemoWorld, running_demo
 
 pytestmark = pytest.mark.integration

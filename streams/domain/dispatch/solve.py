@@ -16,13 +16,13 @@ from streams.domain.choice import (
     MONEY_PER_USD,
     Choices,
     Floor,
-    has_to_stay,
     idle_mw,
     is_ramped,
     is_switched,
     stay_penalty_usd_h,
     stay_rule,
 )
+from streams.domain.commitment import has_to_stay
 from streams.domain.dispatch import cp_sat, knapsack
 from streams.domain.dispatch.dual import Dual
 from streams.domain.dispatch.merit_order import merit_order

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from schemas import events as e
 from streams.domain.allocation import modes_of, solve
-from streams.domain.commitment import losses_usd, reach
+from streams.domain.commitment import STRAY_S, has_to_stay, intervals_to_stay, losses_usd, reach
+from streams.domain.planning import problem_of
+from tests import streams_event as a
 from tests.unit.streams.allocation_case import asic, snapshot
 
 OFF, NORMAL, TURBO = e.PowerMode.OFF, e.PowerMode.NORMAL, e.PowerMode.TURBO
-LEFT_S = 300.0
 
 
 def running(**changes: object) -> e.GroupInput:
@@ -45,12 +46,27 @@ def test_group_does_not_start_for_a_price_that_does_not_last() -> None:
 
 def test_without_a_plan_nothing_is_lost_ahead() -> None:
     group = replace(running(min_down_s=900, stop_cost_usd=1.0), planned_modes=[])
-    assert losses_usd(snapshot(group), group, LEFT_S) == {OFF: 0.0, NORMAL: 0.0}
+    assert losses_usd(snapshot(group), group) == {OFF: 0.0, NORMAL: 0.0}
 
 
 @pytest.mark.parametrize(("min_up_s", "min_down_s", "intervals"), [(0, 0, 1), (300, 0, 2), (301, 0, 3), (0, 900, 4)])
 def test_reach_is_one_interval_beyond_what_a_switch_binds(min_up_s: int, min_down_s: int, intervals: int) -> None:
     assert reach(min_up_s, min_down_s, 300) == intervals
+
+
+@pytest.mark.parametrize(
+    ("taken_s", "held_s", "intervals"),
+    # Of 900 s: just switched; decided 20 s too early or late; within an interval; over; over but for the stray.
+    [(0, 0, 3), (5, 295, 2), (0, 280, 2), (20, 320, 2), (200, 200, 3), (0, 900, 0), (0, 880, 0), (0, 869, 1)],
+)
+def test_least_time_is_the_same_in_dispatch_and_plan(taken_s: int, held_s: int, intervals: int) -> None:
+    group = replace(running(min_up_s=900), held_s=held_s)
+    horizon = [e.HorizonInterval(power_cost_usd_mwh=50.0, source="FORECAST")] * 6
+    case = snapshot(group, horizon=horizon, taken_at=a.at(taken_s))
+    (planned,) = problem_of(case).asic_groups
+    assert intervals_to_stay(case, group) == intervals
+    assert has_to_stay(group) is (intervals > 0)
+    assert planned.min_up - planned.held == intervals
 
 
 def by_trying_everything(case: e.AllocationSnapshot, group: e.GroupInput, mode: e.PowerMode) -> float:
@@ -63,7 +79,7 @@ def by_trying_everything(case: e.AllocationSnapshot, group: e.GroupInput, mode: 
     for course in itertools.product(*({OFF, planned} | {mode} for planned in group.planned_modes)):
         before, usd, is_allowed = mode, 0.0, True
         for n, (after, planned, cost) in enumerate(zip(course, group.planned_modes, case.ahead_usd_mwh, strict=True)):
-            is_bound = held_s + LEFT_S + n * case.interval_s < least_s
+            is_bound = held_s + (n + 1) * case.interval_s + STRAY_S < least_s
             is_allowed &= after is mode if is_bound else after in {OFF, planned}
             usd += (options[after].revenue_usd_h - cost * options[after].power_mw) / 12
             if (before is OFF) is not (after is OFF):
@@ -95,7 +111,7 @@ def test_losses_are_those_of_the_best_course_behind_each_mode(
     case = snapshot(group, ahead_usd_mwh=[cost for _, cost in ahead])
     worth = {option.mode: by_trying_everything(case, group, option.mode) for option in group.modes}
     expected = {mode: max(worth.values()) - usd for mode, usd in worth.items()}
-    assert losses_usd(case, group, LEFT_S) == pytest.approx(expected, abs=1e-9)
+    assert losses_usd(case, group) == pytest.approx(expected, abs=1e-9)
 
 
 def test_reason_of_a_group_that_runs_on_names_what_a_stop_would_bind_it_to() -> None:
