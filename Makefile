@@ -128,7 +128,7 @@ bench-live: setup ## 27,000 readings a second live for ten minutes beside the wh
 bench-day: setup ## A part of a day of 400,000 miners and 10,000 GPUs through the whole system, as fast as it goes
 	$(BIN)/python -m tests.bench.day $(FULL)
 
-bench-latency: setup ## From a grid signal's send to its decision in Postgres, beside 27,000 readings a second
+bench-latency: setup ## From a signal's or price's send to its decision in Postgres, beside 27,000 readings a second
 	$(BIN)/python -m tests.bench.decision_latency $(LATENCY)
 
 bench-decisions: setup ## Plans of a fleet: gap and time, against SCIP and HiGHS; DECISIONS=--large adds a ten times larger one

@@ -127,10 +127,17 @@ def recovered(decisions: list[AllocationDecision]) -> Progress | None:
     """Returns the progress that a facility's newest decisions prove, in log order; None without any."""
     if not decisions:
         return None
-    progress: Progress | None = None
-    for decision in decisions:
-        progress = advanced(progress, _due_of(decision))
-    return progress
+    progress = advanced(None, _due_of(decisions[0]))
+    answered: list[str] = []  # of ticks too: nobody asks for those
+    planned = 0
+    for due in map(_due_of, decisions[1:]):
+        if due.trigger is Trigger.SIGNAL:
+            answered.append(due.cause_event_id)
+            progress = replace(progress, as_of=due.as_of)
+        else:
+            progress = advanced(progress, due)
+            planned = len(answered) if due.is_plan else planned
+    return replace(progress, answered=frozenset(answered), planned=frozenset(answered[:planned]))
 
 
 def regular_decision_id(facility_id: str, start: datetime) -> str:
