@@ -8,6 +8,8 @@
 
 import asyncio
 import logging
+import ssl
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +97,7 @@ class MqttBridge:
         self._broker_up.set(0)
         self._client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, manual_ack=True)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(*_RECONNECT_S)
@@ -179,6 +182,11 @@ class MqttBridge:
         self._connection += 1
         self._broker_up.set(1)
         client.subscribe(f"{PREFIX}/+/#", _QOS)
+
+    def _on_connect_fail(self, _client: Client, _data: Any) -> None:
+        error = sys.exception()
+        mend = "; SSL_CERT_FILE names a file of authorities" if isinstance(error, ssl.SSLCertVerificationError) else ""
+        _LOG.warning("the broker at %s:%d can't be reached: %s%s", self._broker.host, self._broker.port, error, mend)
 
     def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._broker_up.set(0)
