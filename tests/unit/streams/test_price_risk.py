@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from schemas import events as e
 from streams.domain.allocation import solve
+from streams.domain.forecast.history import Published
+from streams.domain.forecast.point import expected_auction, towards_auction
 from streams.domain.price_risk import (
     ERRORS_USD_MWH,
     LEADS_S,
@@ -49,7 +51,7 @@ def test_scenarios_leave_what_is_expected_and_know_the_price_of_now() -> None:
     assert errors[1] == pytest.approx(errors[2] / 2)  # halfway to the first lead
     assert errors[3].tolist() == errors[4].tolist()
     # Mean of the recorded errors at 15 minutes: -0.18.
-    assert errors[2] == pytest.approx(np.array([row[1] for row in ERRORS_USD_MWH]) + 0.18, abs=0.01)
+    assert errors[2] == pytest.approx(np.array([row[1] for row in ERRORS_USD_MWH]) + 0.13, abs=0.01)
 
 
 def test_risk_without_weight_changes_nothing() -> None:
@@ -94,12 +96,19 @@ def test_share_that_is_none_is_refused(changes: dict[str, float]) -> None:
 
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="needs recorded prices: HCP_TEST_DATA names their folder")
 def test_table_is_what_the_recorded_prices_say() -> None:
-    real_time, day_ahead = recorded("rtm_spp_15min", 900), np.repeat(recorded("dam_spp_hourly", 3600), 4)
+    real_time, day_ahead = recorded("rtm_spp_15min", 900), recorded("dam_spp_hourly", 3600)
+    start_ms = np.arange(len(day_ahead), dtype=np.int64) * 3_600_000
+    middle_ms = np.arange(len(real_time), dtype=np.int64) * 900_000 + 450_000
+    auction = expected_auction(Published(3_600_000, start_ms, np.zeros_like(start_ms), day_ahead), middle_ms, middle_ms)
     asked = 16 * 96 + np.arange(573 * 96)  # from 5 February 2024 on, in quarter hours since midnight of 20 January
-    deviation = real_time - day_ahead
-    errors = np.array(
-        [real_time[asked + n] - day_ahead[asked + n] - deviation[asked] * np.exp(-n / 4) for n in range(1, 17)]
-    ).T
+
+    def error(lead: int) -> NDArray[np.float64]:
+        elapsed_ms = np.full(len(asked), lead * 900_000)
+        return real_time[asked + lead] - towards_auction(
+            real_time[asked], auction[asked], auction[asked + lead], elapsed_ms
+        )
+
+    errors = np.column_stack([error(lead) for lead in range(1, 17)])
     errors = errors[np.argsort(errors.mean(axis=1))]
     cuts = np.round(np.cumsum(PROBABILITY)[:-1] * len(errors)).astype(int)
     found = [[float(part[:, lead // 900 - 1].mean()) for lead in LEADS_S[1:]] for part in np.split(errors, cuts)]
