@@ -88,7 +88,11 @@ def take(
             )
             for r in inputs.resources
         ],
-        workloads=[_workload(w, due) for w in book.at_facility(due.facility_id, due.as_of)],
+        workloads=[
+            _workload(w, due)
+            for w in book.at_facility(due.facility_id, due.as_of)
+            if due.takes_waiting or w.to_state in workload.ON_GPUS
+        ],
         load_before_mw=None if standing is None else standing.load_before_mw(due.interval_start),
         ramp_mw_min=facility.ramp_mw_min,
         min_load_mw=facility.min_load_mw,

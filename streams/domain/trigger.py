@@ -1,12 +1,12 @@
 """When a facility's next decision is due, and what causes it: a pure function of the inputs and of what was decided.
 
 Each interval is decided by the first real-time price published in it, or, where none comes within `price_wait`, by the
-first BTC tick after that: it is dispatched at once within the plan made last, then the hours ahead are planned anew, as
-of the same time. A further tick or price within the interval is dispatched, and nothing is said where that changes no
-set-point. A grid signal changes what is feasible. It is dispatched at once, and always answered; the hours ahead are
-planned anew when no other signal has come for `signal_settle`, or with the next interval. After a stop the same rule
-finds the same decisions for the intervals missed, in order, each as of its own cause. Whole intervals without any price
-or tick get none. A facility's first decision is a plan.
+first BTC tick after that: what runs is dispatched at once within the plan made last, then the hours ahead are planned
+anew, as of the same time. A further tick or price within the interval is dispatched, and nothing is said where that
+changes no set-point. A grid signal changes what is feasible. It is dispatched at once, and always answered; the hours
+ahead are planned anew when no other signal has come for `signal_settle`, or with the next interval. After a stop the
+same rule finds the same decisions for the intervals missed, in order, each as of its own cause. Whole intervals without
+any price or tick get none. A facility's first decision is a plan.
 """
 
 from collections.abc import Iterable
@@ -59,6 +59,11 @@ class Due:
     def is_plan(self) -> bool:
         """Whether the hours ahead are planned, not the interval alone decided."""
         return self.trigger in {Trigger.PLAN, Trigger.SETTLED}
+
+    @property
+    def takes_waiting(self) -> bool:
+        """Whether workloads that wait are placed. Not before an interval's plan, which may keep the GPUs for others."""
+        return self.trigger is not Trigger.INTERVAL
 
     @property
     def is_always_said(self) -> bool:

@@ -14,6 +14,7 @@ from streams.domain.workload import WorkloadBook
 from tests import streams_event as a
 from tests.unit.streams.test_market_state import known
 from tests.unit.streams.test_trigger import POLICY
+from tests.unit.streams.test_workload import in_state
 
 NORMAL, OFF = e.PowerMode.NORMAL, e.PowerMode.OFF
 
@@ -84,3 +85,18 @@ def test_plan_of_modes_that_a_group_no_longer_has_is_passed_over() -> None:
     state = known(a.miners(modes=eco_less, event_id="no eco", recorded_at=a.at(-1)))
     due = Due("d", "Texas-1", a.at(0), 300, a.at(0), "c", "test", Trigger.TICK)
     assert [g.planned_modes for g in taken_of(state, Standing(plan, plan), due).groups] == [[], []]
+
+
+def test_dispatch_of_an_interval_leaves_what_waits_to_its_plan() -> None:
+    (_, _, plan), *_ = course(known())
+    running = replace(in_state(e.WorkloadState.RUNNING), workload_id="runs")
+    book = WorkloadBook({w.workload_id: w for w in (running, in_state(e.WorkloadState.QUEUED))})
+
+    def workloads(cause: Trigger) -> list[str]:
+        due = Due("d", "Texas-1", a.at(300), 300, a.at(300), "c", "test", cause)
+        taken = take(known(a.price(300)), book, Standing(plan, plan), due, EconomicsPolicy())
+        assert isinstance(taken, e.AllocationSnapshot)
+        return [w.workload_id for w in taken.workloads]
+
+    assert workloads(Trigger.INTERVAL) == ["runs"]
+    assert workloads(Trigger.PLAN) == workloads(Trigger.TICK) == ["runs", "wl-1"]
