@@ -2,13 +2,12 @@
 
 A group that stops has to rest, and one that starts has to run. So its mode is worth what it brings in the interval, and
 what the group can still do behind it: in each interval ahead what the plan made last has for it, or nothing, at the
-expected cost of power; in those that a switch binds, the same mode. The best way through them is a dynamic program of
-two states, running and off (unit commitment of a single unit; Wood and Wollenberg, "Power Generation, Operation, and
-Control", chapter 4).
+expected cost of power; in those that a switch binds, it runs (or rests) in any case. The best way through them is a
+dynamic program of two states, running and off (unit commitment of a single unit; Wood and Wollenberg, "Power
+Generation, Operation, and Control", chapter 4).
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode
@@ -52,47 +51,50 @@ def reach(min_up_s: int, min_down_s: int, interval_s: int) -> int:
 def losses_usd(snapshot: AllocationSnapshot, group: GroupInput) -> dict[PowerMode, float]:
     """What is lost ahead with each mode of an ASIC group against the mode that leaves most, USD; 0 without a plan."""
     course = _course(snapshot, group)
-    worth = {o.mode: _worth_usd(course, o, _bound(snapshot, group, o.mode)) for o in group.modes}
+    worth = {o.mode: course.worth_usd(o.mode, _bound(snapshot, group, o.mode)) for o in group.modes}
     most = max(worth.values(), default=0.0)
     return {mode: most - usd for mode, usd in worth.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """The intervals ahead of a group, from each on: its best margin less wear, USD, where it runs before or is off."""
+    """What the intervals ahead bring a group, USD.
 
-    cost_usd_mwh: Sequence[float]
-    running_usd: Sequence[float]
-    off_usd: Sequence[float]
-    hours: float
-    mw_per_mw: float
-    idle_mw: float
+    In each of them, where it has to run or to rest; and from each on, the best, less wear, where it runs before or is
+    off.
+    """
 
-    def margin_usd(self, option: ModeOption, cost_usd_mwh: float) -> float:
-        """Margin of an interval in a mode."""
-        power_mw = max(option.power_mw, self.idle_mw) * self.mw_per_mw
-        return (option.revenue_usd_h - cost_usd_mwh * power_mw) * self.hours
+    must_run: list[float]
+    must_rest: list[float]
+    running: list[float]
+    off: list[float]
+
+    def worth_usd(self, mode: PowerMode, bound: int) -> float:
+        """What is ahead of a group that is in a mode now and is bound by it in the first intervals."""
+        must, behind = (self.must_rest, self.off) if mode is PowerMode.OFF else (self.must_run, self.running)
+        bound = min(bound, len(must))
+        return sum(must[:bound]) + behind[bound]
 
 
 def _course(snapshot: AllocationSnapshot, group: GroupInput) -> _Course:
-    options = {option.mode: option for option in group.modes}
-    ahead = list(zip(group.planned_modes, snapshot.ahead_usd_mwh, strict=False))
-    running, off = [0.0], [0.0]
-    course = _Course(
-        [cost for _, cost in ahead], running, off, snapshot.interval_s / 3600, snapshot.pue_ratio, group.idle_power_mw
-    )
-    for mode, cost in reversed(ahead):
-        rests = course.margin_usd(options[PowerMode.OFF], cost) + off[0]
-        runs = course.margin_usd(options[mode], cost) + running[0] if mode is not PowerMode.OFF else -math.inf
-        running.insert(0, max(runs, rests - group.stop_cost_usd))
-        off.insert(0, max(runs - group.start_cost_usd, rests))
+    hours = snapshot.interval_s / 3600
+
+    def margin_usd(option: ModeOption, cost_usd_mwh: float) -> float:
+        power_mw = max(option.power_mw, group.idle_power_mw) * snapshot.pue_ratio
+        return (option.revenue_usd_h - cost_usd_mwh * power_mw) * hours
+
+    course = _Course([], [], [0.0], [0.0])
+    for planned, cost in reversed(list(zip(group.planned_modes, snapshot.ahead_usd_mwh, strict=False))):
+        margin = {option.mode: margin_usd(option, cost) for option in group.modes}
+        rests = margin.pop(PowerMode.OFF)
+        runs = margin.get(planned, -math.inf)
+        course.must_rest.insert(0, rests)
+        # In a running mode it may go to another one: to the planned one, or to the one that loses least.
+        course.must_run.insert(0, runs if planned in margin else max(margin.values(), default=rests))
+        best_running, best_off = runs + course.running[0], rests + course.off[0]
+        course.running.insert(0, max(best_running, best_off - group.stop_cost_usd))
+        course.off.insert(0, max(best_running - group.start_cost_usd, best_off))
     return course
-
-
-def _worth_usd(course: _Course, option: ModeOption, bound: int) -> float:
-    bound = min(bound, len(course.cost_usd_mwh))
-    behind = course.off_usd if option.mode is PowerMode.OFF else course.running_usd
-    return sum(course.margin_usd(option, cost) for cost in course.cost_usd_mwh[:bound]) + behind[bound]
 
 
 def _bound(snapshot: AllocationSnapshot, group: GroupInput, mode: PowerMode) -> int:

@@ -44,6 +44,16 @@ def test_group_does_not_start_for_a_price_that_does_not_last() -> None:
     assert made(resting, 50.0, 90.0, 90.0, 50.0) is NORMAL
 
 
+def test_group_that_has_to_run_may_take_any_running_mode() -> None:
+    # Just started, and bound to run for two more intervals: not to the mode that it takes now.
+    eco, turbo = (e.PowerMode.ECO, 1.0, 80.0), (TURBO, 1.2, 95.0)
+    started = replace(asic(options=(eco, turbo)), current_mode=TURBO, held_s=30, min_up_s=900)
+    for planned in (e.PowerMode.ECO, OFF):
+        group = replace(started, planned_modes=[planned] * 4)
+        losses = losses_usd(snapshot(group, ahead_usd_mwh=[50.0] * 4), group)
+        assert losses[e.PowerMode.ECO] == losses[TURBO]
+
+
 def test_without_a_plan_nothing_is_lost_ahead() -> None:
     group = replace(running(min_down_s=900, stop_cost_usd=1.0), planned_modes=[])
     assert losses_usd(snapshot(group), group) == {OFF: 0.0, NORMAL: 0.0}
@@ -70,17 +80,21 @@ def test_least_time_is_the_same_in_dispatch_and_plan(taken_s: int, held_s: int, 
 
 
 def by_trying_everything(case: e.AllocationSnapshot, group: e.GroupInput, mode: e.PowerMode) -> float:
-    """The most that the intervals ahead bring behind a mode, of all courses: what is planned, off, or bound."""
+    """The most that the intervals ahead bring behind a mode, of all courses.
+
+    A group does what is planned or is off; bound to run, it does what is planned or, where that is off, anything else.
+    """
     options = {option.mode: option for option in group.modes}
     is_new = group.current_mode is not None and (group.current_mode is OFF) is not (mode is OFF)
     least_s = 0 if group.current_mode is None else group.min_down_s if mode is OFF else group.min_up_s
     held_s = 0 if is_new else group.held_s
     best = -math.inf
-    for course in itertools.product(*({OFF, planned} | {mode} for planned in group.planned_modes)):
+    for course in itertools.product(options, repeat=len(group.planned_modes)):
         before, usd, is_allowed = mode, 0.0, True
         for n, (after, planned, cost) in enumerate(zip(course, group.planned_modes, case.ahead_usd_mwh, strict=True)):
             is_bound = held_s + (n + 1) * case.interval_s + STRAY_S < least_s
-            is_allowed &= after is mode if is_bound else after in {OFF, planned}
+            bound = {OFF} if mode is OFF else {planned} if planned is not OFF else set(options) - {OFF}
+            is_allowed &= after in (bound if is_bound else {OFF, planned})
             usd += (options[after].revenue_usd_h - cost * options[after].power_mw) / 12
             if (before is OFF) is not (after is OFF):
                 usd -= group.start_cost_usd if before is OFF else group.stop_cost_usd
