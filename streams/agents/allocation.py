@@ -42,7 +42,9 @@ async def decide_due(
     should_stop: Callable[[], bool],
 ) -> None:
     """Takes every decision of a facility that is due now, in order."""
-    while desk.is_caught_up and not should_stop():
+    if not desk.is_caught_up:
+        return
+    while not should_stop():
         due = trigger.next_due(desk.market, facility_id, desk.progress.get(facility_id), desk.dispatch)
         if due is None:
             _tell_missing(desk, facility_id)
