@@ -10,7 +10,7 @@ Generation, Operation, and Control", chapter 4).
 import math
 from dataclasses import dataclass
 
-from schemas.events import AllocationSnapshot, GroupInput, ModeOption, PowerMode
+from schemas.events import AllocationSnapshot, GroupInput, PowerMode
 
 STRAY_S = 30
 """By so much the moments of decisions stray within their intervals, as those of prices do: a least time that lacks no
@@ -50,6 +50,8 @@ def reach(min_up_s: int, min_down_s: int, interval_s: int) -> int:
 
 def losses_usd(snapshot: AllocationSnapshot, group: GroupInput) -> dict[PowerMode, float]:
     """What is lost ahead with each mode of an ASIC group against the mode that leaves most, USD; 0 without a plan."""
+    if not group.planned_modes:
+        return {option.mode: 0.0 for option in group.modes}
     course = _course(snapshot, group)
     worth = {o.mode: course.worth_usd(o.mode, _bound(snapshot, group, o.mode)) for o in group.modes}
     most = max(worth.values(), default=0.0)
@@ -78,19 +80,20 @@ class _Course:
 
 def _course(snapshot: AllocationSnapshot, group: GroupInput) -> _Course:
     hours = snapshot.interval_s / 3600
-
-    def margin_usd(option: ModeOption, cost_usd_mwh: float) -> float:
-        power_mw = max(option.power_mw, group.idle_power_mw) * snapshot.pue_ratio
-        return (option.revenue_usd_h - cost_usd_mwh * power_mw) * hours
-
+    earns_usd = {o.mode: o.revenue_usd_h * hours for o in group.modes}
+    takes_mwh = {o.mode: max(o.power_mw, group.idle_power_mw) * snapshot.pue_ratio * hours for o in group.modes}
     course = _Course([], [], [0.0], [0.0])
     for planned, cost in reversed(list(zip(group.planned_modes, snapshot.ahead_usd_mwh, strict=False))):
-        margin = {option.mode: margin_usd(option, cost) for option in group.modes}
-        rests = margin.pop(PowerMode.OFF)
-        runs = margin.get(planned, -math.inf)
+        rests = earns_usd[PowerMode.OFF] - cost * takes_mwh[PowerMode.OFF]
+        if planned is PowerMode.OFF:
+            runs = -math.inf
+            # Where it has to run it does so in the mode that loses least.
+            least = (usd - cost * takes_mwh[mode] for mode, usd in earns_usd.items() if mode is not PowerMode.OFF)
+            course.must_run.insert(0, max(least, default=rests))
+        else:
+            runs = earns_usd[planned] - cost * takes_mwh[planned]
+            course.must_run.insert(0, runs)
         course.must_rest.insert(0, rests)
-        # In a running mode it may go to another one: to the planned one, or to the one that loses least.
-        course.must_run.insert(0, runs if planned in margin else max(margin.values(), default=rests))
         best_running, best_off = runs + course.running[0], rests + course.off[0]
         course.running.insert(0, max(best_running, best_off - group.stop_cost_usd))
         course.off.insert(0, max(best_running - group.start_cost_usd, best_off))
