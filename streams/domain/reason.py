@@ -10,6 +10,12 @@ from streams.domain.commitment import has_to_stay, least_s
 from streams.domain.penalty import Rule
 from streams.domain.selection import Draws
 
+_FLOORS = {
+    Rule.MINIMUM_LOAD: "but the load has to stay at its minimum",
+    Rule.RAMP: "but the load can't fall faster",
+    Rule.CAPACITY: "but the load is held ready for a capacity award",
+}
+
 
 def mining_reason(
     snapshot: AllocationSnapshot, found: Choices, group: GroupInput, mode: PowerMode, draws: Draws
@@ -69,8 +75,11 @@ def gpu_reason(
 
 def _limit(snapshot: AllocationSnapshot, found: Choices, group: GroupInput, draws: Draws, more_w: int) -> str:
     wanted_w = draws.load_w + more_w
-    if any(floor.rule == Rule.CAPACITY and wanted_w < floor.extra_w <= draws.load_w for floor in found.floors):
-        return "but the load is held ready for a capacity award"
+    if more_w < 0:
+        kept_up = {floor.rule for floor in found.floors if wanted_w < floor.extra_w <= draws.load_w}
+        for rule, why in _FLOORS.items():
+            if rule in kept_up:
+                return why
     if found.limit_extra_w is not None and wanted_w > found.limit_extra_w:
         return f"limited by the grid limit of call {snapshot.signal_id}, {snapshot.limit_mw:.3f} MW"
     if wanted_w > found.cap_extra_w:

@@ -35,6 +35,12 @@ def has_to(snapshot: AllocationSnapshot, *, rest: bool) -> bool:
     )
 
 
+def needs_miners(decision: AllocationDecision, snapshot: AllocationSnapshot) -> bool:
+    """Whether the load without them would be under its minimum: no workload may be there for the GPUs."""
+    resting_mw = sum(g.idle_power_mw for g in snapshot.groups if g.kind is ResourceKind.ASIC) * snapshot.pue_ratio
+    return decision.load_mw - decision.mining_mw + resting_mw < snapshot.min_load_mw
+
+
 def knows_a_call(snapshot: AllocationSnapshot) -> bool:
     """Whether the grid operator has called, for now or for the hours ahead."""
     return snapshot.signal_id is not None or any(interval.limit_mw is not None for interval in snapshot.horizon)
@@ -54,7 +60,9 @@ def assert_decisions_follow(world: DemoWorld) -> None:
         dear = [
             decision
             for decision in decisions
-            if decision.power_cost_usd_mwh > DEAR_USD_MWH and not has_to(taken[decision.decision_id], rest=False)
+            if decision.power_cost_usd_mwh > DEAR_USD_MWH
+            and not has_to(taken[decision.decision_id], rest=False)
+            and not needs_miners(decision, taken[decision.decision_id])
         ]
         # The grid pays for the load of a call, by the hour of the day: then even cheap power may be worth more unused,
         # and before a call that is known the load may have to fall already.

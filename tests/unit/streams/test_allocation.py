@@ -139,6 +139,16 @@ def test_payment_of_a_call_is_part_of_the_cost_of_using_power() -> None:
     assert (modes_of(decision), decision.objective_usd_h) == ({"m1": e.PowerMode.NORMAL}, 410.0)
 
 
+def test_reason_of_a_group_that_keeps_the_load_up_names_the_rule() -> None:
+    running = replace(asic(), current_mode=e.PowerMode.NORMAL, held_s=3600, stop_cost_usd=1.0, min_down_s=900)
+    least = snapshot(running, power_cost_usd_mwh=600.0, min_load_mw=0.5)
+    falling = snapshot(running, power_cost_usd_mwh=600.0, load_before_mw=1.5, ramp_mw_min=0.15)
+    for case, why in ((least, "but the load has to stay at its minimum"), (falling, "but the load can't fall faster")):
+        (group,) = solve(case).allocations
+        assert group.power_mode is e.PowerMode.NORMAL
+        assert group.reason == f"NORMAL: earns 80.0 $/MWh at a cost of 600.0, OFF would earn more, {why}"
+
+
 def test_facility_without_groups_has_an_empty_decision() -> None:
     decision = solve(snapshot())
     assert (decision.allocations, decision.objective_usd_h, decision.load_mw) == ([], 0.0, 0.0)
