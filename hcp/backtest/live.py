@@ -21,7 +21,7 @@ from schemas.events import (
     Resource,
 )
 from streams.domain import snapshot, trigger
-from streams.domain.allocation import solve
+from streams.domain.allocation import modes_of, solve
 from streams.domain.economics.mining import hashrate_of_difficulty
 from streams.domain.forecast.history import Published
 from streams.domain.market_state import BTC, CHAIN, GPU_HOUR, InputEvent, MarketState, MissingInputs
@@ -60,7 +60,7 @@ class LivePath:
             self._state.forget_before(due.as_of)
         if self._standing is None:
             return tuple(int(mode) for mode in self._fleet.modes[state])
-        wanted = {group: made.power_mode for group, made in self._standing.allocations().items()}
+        wanted = modes_of(self._standing.newest)
         return tuple(
             next(index for index, mode in enumerate(group.modes) if mode is wanted[group.group_id])
             for group in self._fleet.groups

@@ -25,22 +25,24 @@ def remaining_s(snapshot: AllocationSnapshot) -> float:
 
 def has_to_stay(group: GroupInput) -> bool:
     """Whether a group has not yet run (or rested) for as long as it has to; out of service it need not run."""
-    if group.current_mode is None or 0 in group.out_of_service:
-        return False
-    return group.held_s + STRAY_S < least_s(group, group.current_mode)
+    return 0 not in group.out_of_service and _is_bound(group)
 
 
 def intervals_to_stay(snapshot: AllocationSnapshot, group: GroupInput) -> int:
     """Intervals, the decided one first, in which a group has to run on (or rest), in service or not."""
-    mode = group.current_mode
-    if mode is None or group.held_s + STRAY_S >= least_s(group, mode):
+    if group.current_mode is None or not _is_bound(group):
         return 0
-    return 1 + _bound(snapshot, group, mode)
+    return 1 + _bound(snapshot, group, group.current_mode)
 
 
 def least_s(group: GroupInput, mode: PowerMode) -> int:
     """Least time of a group in a mode: of its run, or of its rest where that is OFF, s."""
     return group.min_down_s if mode is PowerMode.OFF else group.min_up_s
+
+
+def _is_bound(group: GroupInput) -> bool:
+    mode = group.current_mode
+    return mode is not None and group.held_s + STRAY_S < least_s(group, mode)
 
 
 def reach(min_up_s: int, min_down_s: int, interval_s: int) -> int:
