@@ -14,7 +14,9 @@ class GpuPowerCurve:
 
     The defaults are the H100 SXM5: 700 W at most (NVIDIA H100 data sheet), about 70 W without work. Published
     percentiles of a cluster of other boards (AcmeTrace, Kalos: 63, 101 and 404 W at 10, 50 and 90 % of the time) have
-    the same idle level. A line, for want of a measured curve of this board.
+    the same idle level. A line: what work takes differs more than what a curve would add. Measured on H100s
+    (simulators/gpu/measurement), half of the time took 517 W with matrix products and 331 W with copies; the line has
+    385 W.
     """
 
     idle_w: float = 70.0

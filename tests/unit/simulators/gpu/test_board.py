@@ -52,8 +52,8 @@ def test_power_goes_with_demand_to_the_cap_and_then_the_clock_gives_way() -> Non
     assert (full.power_w.tolist(), full.sm_clock_mhz.tolist()) == ([700.0], [1980])
     assert full.throttle_reasons.tolist() == [0]
     assert more.power_w.tolist() == [700.0]
-    # 1980 MHz / sqrt(1.3) = 1736.6: the power of a demand of 1.3 goes down to 1 with the square of the clock.
-    assert more.sm_clock_mhz.tolist() == [1736]
+    # 1980 MHz / 1.3^(1 / 2.6) = 1789.9: the power of a demand of 1.3 goes down to 1 with the clock.
+    assert more.sm_clock_mhz.tolist() == [1789]
     assert more.throttle_reasons.tolist() == [Throttle.SW_POWER_CAP]
 
 
@@ -75,8 +75,9 @@ def test_most_boards_stay_cool_and_the_few_with_a_bad_interface_throttle() -> No
     hot = np.maximum(found.temp_c - GPU_MAX_OPERATING_C, found.memory_temp_c - MEMORY_MAX_OPERATING_C)
     assert np.all(hot[is_slow] < 2.0)
     assert np.all(hot[~is_slow] <= 0.0)
-    assert 60.0 < np.median(found.temp_c) < 70.0
-    assert 65.0 < np.median(found.memory_temp_c) < 75.0
+    # 22 C of air, and 38 C by the measured boards; memory 2.4 C and 33 C.
+    assert np.median(found.temp_c) == pytest.approx(60.0, abs=0.5)
+    assert np.median(found.memory_temp_c) == pytest.approx(57.4, abs=0.5)
 
 
 def test_a_gpu_over_its_slowdown_temperature_halves_its_clock() -> None:
