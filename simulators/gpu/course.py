@@ -4,8 +4,8 @@ A function of the workload and the time since its start. NVIDIA's article on nvC
 model of 70 billion parameters, saved every 15 to 30 minutes; at 20 GB/s, which is assumed, that takes 40 s. How much of
 a board's power a job takes while it trains is spread as in the cluster Kalos of InternLM/AcmeTrace (the 63 % of its
 A100s with the highest power, of idle 62 W to 400 W): many jobs wait more than they compute although the GPU counts as
-utilised. Those at their limit would have taken up to what a transformer that trains without a pause would: 1.4 of the
-range, by the clock of 1,745 MHz that 690 W leave it on an H100 (simulators/gpu/measurement). Load times are assumed.
+utilised. Those at their limit would have taken up to what a transformer's training was measured to take on an H100
+(simulators/gpu/measurement). Load times are assumed.
 """
 
 from dataclasses import dataclass
@@ -35,8 +35,11 @@ _DIP = 0.4
 _DIP_CHANCE = 0.03
 _DIP_MS = 15 * SECOND_MS
 
+TRAINING_INTENSITY = 1.4
+"""Of a transformer that trains without a pause, by the 1,740 MHz at which an H100 does it with 690 W."""
+
 _INTENSITY_RANKS = (0.0, 0.13, 0.21, 0.29, 0.37, 0.44, 0.52, 0.60, 0.68, 1.0)
-_INTENSITIES = (0.08, 0.10, 0.12, 0.17, 0.26, 0.52, 0.78, 0.92, 0.97, 1.40)
+_INTENSITIES = (0.08, 0.10, 0.12, 0.17, 0.26, 0.52, 0.78, 0.92, 0.97, TRAINING_INTENSITY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ DUTIES = (0.1, 0.2, 0.35, 0.5, 0.7, 0.85)
 """Shares of the time with matrix products, besides all of it."""
 
 STARTED = "no context"
+WAITING = "wait"
 WARMING = "product"
 COOLING = "wait after product"
 RELEASED = "no context after training"
@@ -44,7 +45,7 @@ TRAINING_PHASES = ("training", "training without data", "training checkpoint")
 
 SCHEDULE = (
     Phase(STARTED, Load.NO_CONTEXT, 15),
-    Phase("wait", Load.WAIT, 20),
+    Phase(WAITING, Load.WAIT, 20),
     Phase(WARMING, Load.PRODUCT, 80),
     Phase(COOLING, Load.WAIT, 80),
     *(Phase(f"product {duty:.0%}", Load.PRODUCT, 14, duty) for duty in DUTIES),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcp.calibration import report
+from hcp.calibration import measured_board, report
 from hcp.calibration.error import CalibrationError
 from hcp.calibration.figure import Figure, moments, prices, returns
 from hcp.calibration.recording import Recording
@@ -91,3 +91,17 @@ def test_waits_count_those_who_were_scheduled_as_having_waited_until_then(tmp_pa
     file = tmp_path / "gpu_jobs_alibaba_openb_x.csv"
     file.write_text("\n".join(["creation_s,deletion_s,scheduled_s", *lines]))
     assert Recording(tmp_path).gpu_waits() == (400, 900)
+
+
+def test_the_simulated_board_is_as_the_measured_ones() -> None:
+    sections = measured_board.sections(seed=1)
+    assert report.summary(sections) == ("7 of 7 figures are within their tolerance", True)
+    assert {section.name: len(section.recorded) for section in sections if section.recorded is not None} == {
+        "H100 without a context": 5,
+        "H100 held, waits": 5,
+        "H100 trains at 700 W": 5,
+        "H100, warmed by a full load": 2,
+        "H100, warmed in 15 s": 2,
+        "its memory, warmed by a full load": 2,
+        "its memory, warmed in 15 s": 2,
+    }

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from simulators.gpu.board import CLOCK_EXPONENT, CONTEXT_SHARE, SM_CLOCK_IDLE_MHZ, SM_CLOCK_MAX_MHZ, Boards
+from simulators.gpu.course import TRAINING_INTENSITY
 from simulators.gpu.measurement import table
 from simulators.gpu.measurement.schedule import COOLING, DUTIES, SCHEDULE, WARMING, scaled
 from simulators.site import GPU_IDLE_W, GPU_MAX_W
@@ -48,7 +49,7 @@ def test_power_in_bursts_goes_with_the_clock_as_that_of_the_simulated_board(boar
 @pytest.mark.parametrize("board", BOARDS)
 def test_training_at_the_limit_leaves_the_clock_of_the_measured_board(board: int) -> None:
     found = Boards(np.array([GPU_IDLE_W]), np.array([GPU_MAX_W]), seed=1)
-    state = found.step(slice(0, 1), 15.0, np.array([1.4]), np.ones(1, dtype=bool), np.array([25.0]))
+    state = found.step(slice(0, 1), 15.0, np.array([TRAINING_INTENSITY]), np.ones(1, dtype=bool), np.array([25.0]))
     assert state.sm_clock_mhz[0] == pytest.approx(of(board, "training", "sm_clock_mhz"), rel=0.03)
 
 
@@ -65,7 +66,7 @@ def test_boards_warm_up_as_the_measured_ones(board: int, column: str, tolerance:
     start = float(getattr(found, column)[0])
     warmed = []
     for _ in range(40):
-        found.step(slice(0, 1), 15.0, np.array([1.4]), held, air)
+        found.step(slice(0, 1), 15.0, np.array([TRAINING_INTENSITY]), held, air)
         warmed.append(float(getattr(found, column)[0]))
     # Rows are means of two seconds: those of 14 s and 30 s are about 15 s and 31 s after the step.
     for steps, into_s in ((1, 14.0), (2, 30.0), (3, 46.0)):
@@ -80,7 +81,7 @@ def test_a_full_load_makes_boards_as_warm_as_the_measured_ones(board: int) -> No
     held, air = np.ones(1000, dtype=bool), np.full(1000, 25.0)
     found.settle(np.zeros(1000), held, air)
     waiting = found.temp_c.copy(), found.memory_temp_c.copy()
-    found.settle(np.full(1000, 1.4), held, air)
+    found.settle(np.full(1000, TRAINING_INTENSITY), held, air)
     for name, before, after in (
         ("temp_c", waiting[0], found.temp_c),
         ("memory_temp_c", waiting[1], found.memory_temp_c),
