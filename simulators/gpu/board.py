@@ -1,7 +1,7 @@
 """The board of an H100 SXM: power by utilisation and clock, temperatures, and what holds its clock down.
 
 Thresholds and clocks are what nvidia-smi says of a Hopper SXM board with 700 W: idle 345 MHz, at most 1,980 MHz, up to
-87 C in operation, slowdown at 89 C, memory up to 95 C. The rest is what five boards did (simulators/gpu/measurement):
+87 C in operation, slowdown at 89 C, memory up to 95 C. The rest was measured (simulators/gpu/measurement):
 dynamic power goes with f V^2, and in bursts of matrix products it went with the 2.6th power of the clock; one that is
 held but waits keeps its full clock. Die and heat sink warm up with about 2 and 17 s: for readings 15 s apart one
 constant of 10 s is like them. Copies without a pause made memory hotter, 69 and 82 C at 520 W, than is said here. Few

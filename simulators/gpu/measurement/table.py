@@ -1,7 +1,7 @@
 """The table of measurements: `python -m simulators.gpu.measurement.table SAMPLES.csv … --phases FILE --courses FILE`.
 
-A row a phase of each board, with its means once it is steady, and the course of the phases that warm a board up or let
-it cool. Boards are numbered in the order of their files.
+A row a phase of each run, with its means once it is steady, and the course of the phases that warm a board up or let it
+cool. `board` is the number of the run's file, from 1.
 """
 
 import argparse
@@ -13,8 +13,9 @@ import polars as pl
 from simulators.gpu.measurement.schedule import COOLING, RELEASED, SETUP, WARMING
 
 PHASES = Path(__file__).with_name("h100_phases.csv")
-"""Measured on five H100 SXM of 80 GB, each in another machine of a cloud, 2026-11-27, driver 580.159.04: two for the
-whole of the schedule, three for 60 or 80 s. All had nothing else to do; what cooled them is not known."""
+"""Five runs on H100 SXM of 80 GB in a cloud, 2026-11-27, driver 580.159.04: 1 and 2 the whole of the schedule, the
+others shortened. 1 to 3 are three boards by their serial numbers; of 4 and 5 those were not asked. All had nothing else
+to do; what cooled them is not known."""
 
 COURSES = Path(__file__).with_name("h100_courses.csv")
 """The same: how those two warmed up and cooled."""
