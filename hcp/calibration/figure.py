@@ -58,6 +58,11 @@ def quantiles(relative: float, absolute: float) -> tuple[Figure, ...]:
     return tuple(Figure(f"{p} %", _percentile(p), relative, absolute) for p in PERCENTILES)
 
 
+def median(relative: float, absolute: float) -> Figure:
+    """The middle alone, of series of few values."""
+    return Figure("50 %", _percentile(50), relative, absolute)
+
+
 def moments(relative: float, absolute: float) -> tuple[Figure, ...]:
     """Mean and standard deviation."""
     return (

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from hcp.calibration.figure import Figure, Floats
+from hcp.calibration.figure import Floats, median
 from hcp.calibration.section import Section
 from simulators.fleet import PERIOD_MS
 from simulators.gpu.board import Boards
@@ -22,8 +22,7 @@ _INTO_S = _PERIOD_S - table.COURSE_S / 2
 
 def sections(seed: int) -> list[Section]:
     """Returns power without work, the clock under the limit, and how far and how fast boards warm up."""
-    phases = pl.read_csv(table.PHASES, infer_schema_length=None)
-    courses = pl.read_csv(table.COURSES, infer_schema_length=None)
+    phases, courses = table.read(table.PHASES), table.read(table.COURSES)
     boards = Boards(np.full(_BOARDS, GPU_IDLE_W), np.full(_BOARDS, GPU_MAX_W), seed)
     free, held = np.zeros(_BOARDS, dtype=np.bool_), np.ones(_BOARDS, dtype=np.bool_)
     nothing, training = np.zeros(_BOARDS), np.full(_BOARDS, TRAINING_INTENSITY)
@@ -41,7 +40,7 @@ def sections(seed: int) -> list[Section]:
         Section(
             "H100 trains at 700 W",
             "MHz",
-            (_median(0.02, 0),),
+            (median(0.02, 0),),
             trains.sm_clock_mhz.astype(np.float64),
             _phase(phases, TRAINING_PHASES[0], "sm_clock_mhz"),
         ),
@@ -52,12 +51,12 @@ def sections(seed: int) -> list[Section]:
         before = _last(courses, COOLING, column)
         whole = _last(courses, WARMING, column) - before
         early = _phase(courses.filter(pl.col("into_s") == _INTO_S), WARMING, column) - before
-        found.append(Section(f"{part}, warmed by a full load", "C", (_median(0.1, 0),), after, whole))
+        found.append(Section(f"{part}, warmed by a full load", "C", (median(0.1, 0),), after, whole))
         found.append(
             Section(
                 f"{part}, warmed in {_PERIOD_S:.0f} s",
                 "% of that",
-                (_median(0, 7.0),),
+                (median(0, 7.0),),
                 100 * in_a_period / after,
                 100 * early / whole,
             )
@@ -66,11 +65,7 @@ def sections(seed: int) -> list[Section]:
 
 
 def _power(name: str, simulated: Floats, phases: pl.DataFrame, phase: str) -> Section:
-    return Section(name, "W", (_median(0.03, 0),), simulated, _phase(phases, phase, "power_w"))
-
-
-def _median(relative: float, absolute: float) -> Figure:
-    return Figure("50 %", lambda values: float(np.median(values)), relative, absolute)
+    return Section(name, "W", (median(0.03, 0),), simulated, _phase(phases, phase, "power_w"))
 
 
 def _phase(rows: pl.DataFrame, phase: str, column: str) -> Floats:

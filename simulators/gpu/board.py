@@ -86,9 +86,8 @@ class Boards:
         self.temp_c[:] = self.memory_temp_c[:] = 0.0
         # Once more with the clock of those that come to a limit of the two temperatures: the other is lower then.
         for _ in range(2):
-            load = self._state(every, demand, is_held, air_c).power_w / self._max_w
-            self.temp_c = np.minimum(air_c + self._gpu_rise * load, GPU_MAX_OPERATING_C)
-            memory_c = air_c + _MEMORY_OFFSET_C + self._memory_rise * load
+            gpu_c, memory_c = self._steady_c(every, self._state(every, demand, is_held, air_c).power_w, air_c)
+            self.temp_c = np.minimum(gpu_c, GPU_MAX_OPERATING_C)
             self.memory_temp_c = np.minimum(memory_c, MEMORY_MAX_OPERATING_C)
 
     def step(
@@ -105,14 +104,19 @@ class Boards:
         cools them.
         """
         found = self._state(rows, demand, is_held, air_c)
-        load = found.power_w / self._max_w[rows]
-        gpu_c = air_c + self._gpu_rise[rows] * load
-        memory_c = air_c + _MEMORY_OFFSET_C + self._memory_rise[rows] * load
+        gpu_c, memory_c = self._steady_c(rows, found.power_w, air_c)
         self.temp_c[rows] = _followed(self.temp_c[rows], gpu_c, seconds / _GPU_THERMAL_S, GPU_MAX_OPERATING_C)
         self.memory_temp_c[rows] = _followed(
             self.memory_temp_c[rows], memory_c, seconds / _MEMORY_THERMAL_S, MEMORY_MAX_OPERATING_C
         )
         return found
+
+    def _steady_c(
+        self, rows: slice, power_w: NDArray[np.float64], air_c: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Temperatures of the GPUs and of their memory that a power leads to, where no limit is in the way."""
+        load = power_w / self._max_w[rows]
+        return air_c + self._gpu_rise[rows] * load, air_c + _MEMORY_OFFSET_C + self._memory_rise[rows] * load
 
     def _state(
         self, rows: slice, demand: NDArray[np.float64], is_held: NDArray[np.bool_], air_c: NDArray[np.float64]

@@ -38,9 +38,14 @@ def main() -> None:
     parser.add_argument("--phases", type=Path, default=PHASES, help="(default %(default)s)")
     parser.add_argument("--courses", type=Path, default=COURSES, help="(default %(default)s)")
     args = parser.parse_args()
-    boards = [pl.read_csv(file, comment_prefix="#", infer_schema_length=None) for file in args.samples]
+    boards = [read(file) for file in args.samples]
     numbered(boards, phases).write_csv(args.phases)
     numbered(boards, courses).write_csv(args.courses)
+
+
+def read(file: Path) -> pl.DataFrame:
+    """Returns the rows of a file of samples, or of a table."""
+    return pl.read_csv(file, comment_prefix="#", infer_schema_length=None)
 
 
 def numbered(boards: Sequence[pl.DataFrame], table: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
@@ -54,11 +59,8 @@ def phases(samples: pl.DataFrame) -> pl.DataFrame:
     """Returns a row a phase: W by the energy counter and standard deviation of NVML's power, MHz, C, %, share of
     samples at the power cap, share of time with work, and steps in a second of it. Its first seconds are left out.
     """
-    into = pl.col("at_s") - pl.col("at_s").min().over("run")
-    lasted = (pl.col("at_s").max() - pl.col("at_s").min()).over("run")
-    steady = _runs(samples).filter(
-        pl.col("phase") != SETUP, into >= pl.min_horizontal(_SETTLING_S, lasted * _SETTLING_SHARE)
-    )
+    settling = pl.min_horizontal(_SETTLING_S, pl.col("lasted_s") * _SETTLING_SHARE)
+    steady = _runs(samples).filter(pl.col("phase") != SETUP, pl.col("into_s") >= settling)
     runs = steady.group_by("phase", "run", maintain_order=True).agg(
         *(_gain(name) for name in ("at_s", "energy_j", "busy_s", "steps")),
         *_means(),
@@ -85,11 +87,9 @@ def phases(samples: pl.DataFrame) -> pl.DataFrame:
 def courses(samples: pl.DataFrame) -> pl.DataFrame:
     """Returns means of each `COURSE_S` of the phases that are a step of power, where they are long enough."""
     steps = _runs(samples).filter(pl.col("phase").is_in([WARMING, COOLING, RELEASED]))
-    into = pl.col("at_s") - pl.col("at_s").min().over("run")
-    lasted = (pl.col("at_s").max() - pl.col("at_s").min()).over("run")
-    cut = steps.with_columns((into // COURSE_S * COURSE_S).alias("into_s"), lasted.alias("lasted"))
     found = (
-        cut.filter(pl.col("lasted") >= _SHORTEST_COURSE_S)
+        steps.filter(pl.col("lasted_s") >= _SHORTEST_COURSE_S)
+        .with_columns(pl.col("into_s") // COURSE_S * COURSE_S)
         .group_by("phase", "into_s", maintain_order=True)
         .agg(pl.col("power_w").mean(), *_means())
     )
@@ -97,9 +97,12 @@ def courses(samples: pl.DataFrame) -> pl.DataFrame:
 
 
 def _runs(samples: pl.DataFrame) -> pl.DataFrame:
-    """Numbers the stretches of one phase."""
+    """Numbers the stretches of one phase, and says how long each lasted and how far into it a sample is, s."""
     is_first = (pl.col("phase") != pl.col("phase").shift()).fill_null(value=True)
-    return samples.with_columns(is_first.cum_sum().alias("run"))
+    into = pl.col("at_s") - pl.col("at_s").min().over("run")
+    return samples.with_columns(is_first.cum_sum().alias("run")).with_columns(
+        into.alias("into_s"), into.max().over("run").alias("lasted_s")
+    )
 
 
 def _means() -> list[pl.Expr]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import polars as pl
@@ -10,11 +11,10 @@ import pytest
 from simulators.gpu.board import CLOCK_EXPONENT, CONTEXT_SHARE, SM_CLOCK_IDLE_MHZ, SM_CLOCK_MAX_MHZ, Boards
 from simulators.gpu.course import TRAINING_INTENSITY
 from simulators.gpu.measurement import table
-from simulators.gpu.measurement.schedule import COOLING, DUTIES, SCHEDULE, WARMING, scaled
+from simulators.gpu.measurement.schedule import COOLING, DUTIES, SCHEDULE, STARTED, WAITING, WARMING, scaled
 from simulators.site import GPU_IDLE_W, GPU_MAX_W
 
-MEASURED = pl.read_csv(table.PHASES, infer_schema_length=None)
-COURSES = pl.read_csv(table.COURSES, infer_schema_length=None)
+MEASURED, COURSES = table.read(table.PHASES), table.read(table.COURSES)
 BOARDS = sorted(set(MEASURED["board"]))
 
 
@@ -26,10 +26,10 @@ def of(board: int, phase: str, column: str) -> float:
 @pytest.mark.parametrize("board", BOARDS)
 def test_idle_waiting_and_capped_power_are_those_measured(board: int) -> None:
     waiting_w = GPU_IDLE_W + CONTEXT_SHARE * (GPU_MAX_W - GPU_IDLE_W)
-    assert of(board, "no context", "power_w") == pytest.approx(GPU_IDLE_W, abs=3)
-    assert of(board, "no context", "sm_clock_mhz") == SM_CLOCK_IDLE_MHZ
-    assert of(board, "wait", "power_w") == pytest.approx(waiting_w, abs=5)
-    assert of(board, "wait", "sm_clock_mhz") == SM_CLOCK_MAX_MHZ
+    assert of(board, STARTED, "power_w") == pytest.approx(GPU_IDLE_W, abs=3)
+    assert of(board, STARTED, "sm_clock_mhz") == SM_CLOCK_IDLE_MHZ
+    assert of(board, WAITING, "power_w") == pytest.approx(waiting_w, abs=5)
+    assert of(board, WAITING, "sm_clock_mhz") == SM_CLOCK_MAX_MHZ
     assert of(board, WARMING, "power_w") == pytest.approx(GPU_MAX_W, abs=5)
     assert of(board, WARMING, "capped_share") == 1.0
 
@@ -119,10 +119,7 @@ def test_phases_are_scaled_alike() -> None:
     assert [phase.seconds for phase in half] == [pytest.approx(phase.seconds / 2) for phase in SCHEDULE]
 
 
-@pytest.mark.skipif(
-    subprocess.run([sys.executable, "-c", "import torch, pynvml"], capture_output=True, check=False).returncode == 0,
-    reason="PyTorch and nvidia-ml-py are here: it would measure",
-)
+@pytest.mark.skipif(find_spec("torch") is not None, reason="PyTorch is here")
 def test_what_is_missing_is_named_with_its_mend(tmp_path: object) -> None:
     found = subprocess.run(
         [sys.executable, "-m", "simulators.gpu.measurement", "--output", f"{tmp_path}/h100.csv"],
