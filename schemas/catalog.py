@@ -15,6 +15,8 @@ from schemas import events
 AVRO_DIR = Path(__file__).with_name("avro")
 DAY_MS = 24 * 3600 * 1000
 FOREVER_MS = -1
+PRICE_RETENTION_MS = 200 * DAY_MS
+"""Of power prices, as forecasts learn from half a year of them."""
 FACILITY_PARTITIONS = 4
 """Of each topic keyed by facility that the agents read: so many workers can share the facilities."""
 DEAD_LETTER_MAX_BYTES = 2 * 2**20
@@ -120,7 +122,15 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic("market.ticks", "market_tick", events.MarketTick, "instrument", "observed_at"),
     Topic("network.stats", "network_stats", events.NetworkStats, "chain", "observed_at"),
-    Topic("grid.prices", "grid_price", events.GridPrice, "settlement_point", "observed_at"),
+    Topic(
+        "grid.prices",
+        "grid_price",
+        events.GridPrice,
+        "settlement_point",
+        "observed_at",
+        retention_ms=PRICE_RETENTION_MS,
+    ),
+    Topic("grid.forecasts", "price_forecast", events.PriceForecast, "settlement_point", "observed_at"),
     Topic(
         "grid.signals",
         "grid_signal",

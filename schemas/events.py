@@ -255,7 +255,11 @@ class HorizonInterval:
     """What is expected of one interval of the plan."""
 
     power_cost_usd_mwh: float = field(metadata={"doc": "All-in cost of a MWh, USD/MWh."})
-    source: str = field(metadata={"doc": "Where it comes from: REAL_TIME, DAY_AHEAD or FORECAST."})
+    source: str = field(
+        metadata={
+            "doc": "Where its energy price comes from: REAL_TIME, DAY_AHEAD, FORECAST or PERSISTENCE, the newest price held on (FORECAST before there were forecasts)."
+        }
+    )
     limit_mw: float | None = field(metadata={"doc": "Grid limit of a call known by then, MW."}, default=None)
     payment_usd_mwh: float = field(metadata={"doc": "Payment of that call, USD/MWh."}, default=0.0)
     scenario_error_usd_mwh: list[float] = field(
@@ -345,6 +349,12 @@ class AllocationSnapshot:
     risk_tail: float = field(metadata={"doc": "Share of the probability that the CVaR is the mean of."}, default=0.1)
     scenario_probability: list[float] = field(
         metadata={"doc": "Probability of each price scenario; empty where risk has no weight."}, default_factory=list
+    )
+    forecast_event_id: str | None = field(
+        metadata={
+            "doc": "event_id of the forecast that the plan's prices of source FORECAST are of; null where there are none."
+        },
+        default=None,
     )
 
 
@@ -569,6 +579,60 @@ class NetworkStats:
     network_hashrate_ths: float = field(metadata={"doc": "Estimated hashrate of the network, TH/s; more than zero."})
     block_subsidy_btc: float = field(metadata={"doc": "Newly issued coins of a block, BTC."})
     block_fees_btc: float = field(metadata={"doc": "Fees of the block, BTC."})
+
+
+class ForecastMethod(StrEnum):
+    """A way to forecast prices."""
+
+    BOOSTING = "BOOSTING"
+    PERSISTENCE = "PERSISTENCE"
+    SAME_HOUR_LAST_WEEK = "SAME_HOUR_LAST_WEEK"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastScore:
+    """How good a method was in the week before it was fitted, which it had not seen."""
+
+    method: ForecastMethod = field(metadata={"doc": "The method."})
+    pinball_loss_usd_mwh: float = field(
+        metadata={"doc": "Mean pinball loss of its quantiles over the intervals ahead, USD/MWh; less is better."}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastInterval:
+    """What is forecast of one interval: quantiles rise with their level."""
+
+    starts_at: datetime = field(metadata={"doc": "Start of the interval."})
+    expected_usd_mwh: float = field(metadata={"doc": "Mean of what is forecast, USD/MWh."})
+    p05_usd_mwh: float = field(metadata={"doc": "Price that one in twenty falls below, USD/MWh."})
+    p25_usd_mwh: float = field(metadata={"doc": "Price that one in four falls below, USD/MWh."})
+    p50_usd_mwh: float = field(metadata={"doc": "Median, USD/MWh."})
+    p75_usd_mwh: float = field(metadata={"doc": "Price that one in four exceeds, USD/MWh."})
+    p95_usd_mwh: float = field(metadata={"doc": "Price that one in twenty exceeds, USD/MWh."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceForecast:
+    """Real-time prices of a settlement point in the hours ahead, as forecast from one price on."""
+
+    event_id: str = field(metadata={"doc": "UUIDv5 of what caused the event: the same cause gives the same id."})
+    settlement_point: str = field(metadata={"doc": "Settlement point that has no day-ahead market, e.g. AESO_POOL."})
+    observed_at: datetime = field(
+        metadata={"doc": "Event time: when the price was published that is the newest it rests on."}
+    )
+    price_event_id: str = field(metadata={"doc": "event_id of that price."})
+    fitted_at: datetime = field(metadata={"doc": "Its method has learnt from what was published before this."})
+    method: ForecastMethod = field(
+        metadata={"doc": "How it is forecast: the method with the least loss in the week before `fitted_at`."}
+    )
+    scores: list[ForecastScore] = field(
+        metadata={"doc": "Losses of that week, of the method and of what it was compared with."}
+    )
+    interval_s: Int32 = field(metadata={"doc": "Length of the intervals, s; more than zero."})
+    intervals: list[ForecastInterval] = field(
+        metadata={"doc": "The intervals forecast, one after the other; a price that is known is itself."}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

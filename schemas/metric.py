@@ -61,6 +61,11 @@ BRIDGE_POLLS = Counter(
 SIMULATED_SPEED = Gauge("hcp_simulated_speed_ratio", "Event time over wall time of the simulator.")
 INJECTED_FAULTS = Counter("hcp_injected_faults", "Faults that the simulator put into its events.", ["topic", "kind"])
 LOAD_MW = Gauge("hcp_load_megawatts", "Decided load by use at the meter.", ["facility", "use"])
+FORECAST_LOSS = Gauge(
+    "hcp_forecast_pinball_loss_usd_mwh",
+    "Pinball loss of the price forecasts in the week before their last fit, by method; less is better.",
+    ["settlement_point", "method"],
+)
 PRICE = Gauge("hcp_price_usd", "Newest price by instrument or settlement point.", ["name"])
 
 

@@ -6,6 +6,7 @@ a refused event is given. The same rules serve a batch (one frame) and a single 
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 
 import polars as pl
 
@@ -57,6 +58,13 @@ _AWARD_HOLDS = (
     & (pl.element().struct.field("starts_at") < pl.element().struct.field("ends_at"))
 )
 
+_QUANTILES = [pl.element().struct.field(f"p{level}_usd_mwh") for level in ("05", "25", "50", "75", "95")]
+_FORECAST_HOLDS = pl.all_horizontal(
+    pl.element().struct.field("expected_usd_mwh").is_finite(),
+    *(quantile.is_finite() for quantile in _QUANTILES),
+    *(lower <= upper for lower, upper in pairwise(_QUANTILES)),
+)
+
 RULES: dict[type, tuple[Rule, ...]] = {
     events.AsicTelemetry: (
         _not_negative("power_w"),
@@ -81,6 +89,14 @@ RULES: dict[type, tuple[Rule, ...]] = {
         _not_negative("block_fees_btc"),
     ),
     events.GridPrice: (_finite("price_usd_mwh"), _positive("interval_s")),
+    events.PriceForecast: (
+        _positive("interval_s"),
+        Rule(
+            "intervals",
+            pl.col("intervals").list.eval(_FORECAST_HOLDS).list.all(),
+            "must have finite prices, and quantiles that rise with their level",
+        ),
+    ),
     events.GridSignal: (_not_negative("limit_mw"), _finite("payment_usd_mwh")),
     events.Facility: (
         _positive("cap_mw"),

@@ -29,6 +29,7 @@ ERCOT_FLOOR_USD = -38.0
 _DAY_AHEAD_PUBLISHED_MS = 18 * HOUR_MS + 30 * MINUTE_MS  # 12:30 or 13:30 Central, UTC
 _OPERATING_DAY_MS = 6 * HOUR_MS  # midnight Central standard time, UTC
 _STEPS_AN_HOUR = HOUR_MS // STEP_MS
+_HISTORY_MS = 28 * DAY_MS
 
 
 class SettlementPoint:
@@ -96,7 +97,11 @@ class Grid:
             yield from self._day_ahead(at_ms + _DAY_AHEAD_PUBLISHED_MS, first_hour, first_hour + DAY_MS)
 
     def opening(self, start_ms: int) -> Iterator[events.GridPrice]:
-        """Yields what had been published when a simulation starts, as published then: day-ahead, and running hours."""
+        """Yields what had been published when a simulation starts: day-ahead prices, the hours that run, four weeks.
+
+        Of the weeks before, the prices of points without a day-ahead market, as published in their time: what forecasts
+        learn from. All else as published at the start.
+        """
         today = (start_ms - _OPERATING_DAY_MS) // DAY_MS * DAY_MS + _OPERATING_DAY_MS
         published_today = start_ms % DAY_MS >= _DAY_AHEAD_PUBLISHED_MS
         yield from self._day_ahead(
@@ -104,6 +109,9 @@ class Grid:
         )
         for point in self._points.values():
             running_ms = floor(start_ms, point.interval_ms)
+            if not point.has_day_ahead:
+                for price in self.real_time(point.name, start_ms - _HISTORY_MS, running_ms):
+                    yield _price(point.name, GridMarket.REAL_TIME, price.at_ms, price)
             if running_ms < start_ms and self._recorded(point, running_ms, start_ms) is None:
                 for price in point.real_time(running_ms, start_ms):
                     yield _price(point.name, GridMarket.REAL_TIME, start_ms, price)

@@ -28,7 +28,7 @@ from schemas.registry import Registry
 from tests.stack_fixture import discard, parts_directory
 from tests.streams_event import report
 
-WORKERS = ("rollup", "agents", "project-postgres", "project-timescale")
+WORKERS = ("rollup", "agents", "forecast", "project-postgres", "project-timescale")
 DEADLINE_S = 300.0
 """How long a thing may take that takes a minute on an idle machine; only a failure waits so long."""
 FLEET = ("--miners", "60", "--gpus", "48", "--speed", "60")

@@ -3,6 +3,7 @@
 The small world: Texas-1 settles at HB_WEST, has 100 miners of 3 kW and 16 GPUs of 0.7 kW, and starts at noon.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -135,6 +136,35 @@ def price(seconds: float = 0, usd_mwh: float = 30.0, point: str = "HB_WEST", **c
         interval_start=at(seconds),
         interval_s=300,
         price_usd_mwh=usd_mwh,
+    )
+    return replace(found, **changes)
+
+
+def forecast(seconds: float, expected: Sequence[float], point: str = "HB_WEST", **changes: Any) -> e.PriceForecast:
+    """A forecast of hours, from that of a price of `price(seconds)` on."""
+    start = at(seconds)
+    based_on = an_id("price", point, seconds)
+    found = e.PriceForecast(
+        event_id=an_id("forecast", point, seconds),
+        settlement_point=point,
+        observed_at=start,
+        price_event_id=based_on,
+        fitted_at=at(-12 * 3600),
+        method=e.ForecastMethod.BOOSTING,
+        scores=[e.ForecastScore(method=e.ForecastMethod.BOOSTING, pinball_loss_usd_mwh=3.0)],
+        interval_s=3600,
+        intervals=[
+            e.ForecastInterval(
+                starts_at=start + timedelta(hours=number),
+                expected_usd_mwh=usd_mwh,
+                p05_usd_mwh=usd_mwh - 20,
+                p25_usd_mwh=usd_mwh - 5,
+                p50_usd_mwh=usd_mwh,
+                p75_usd_mwh=usd_mwh + 5,
+                p95_usd_mwh=usd_mwh + 20,
+            )
+            for number, usd_mwh in enumerate(expected)
+        ],
     )
     return replace(found, **changes)
 

@@ -32,6 +32,15 @@ BUSINESS = Dashboard(
             "Money",
             (
                 sql("Energy prices", Source.TIMESCALE, "energy_prices", unit="currencyUSD"),
+                sql("Energy prices forecast", Source.TIMESCALE, "price_forecast", unit="currencyUSD"),
+                metric(
+                    "Pinball loss of the forecasts, by method",
+                    (
+                        "max by (settlement_point, method) (hcp_forecast_pinball_loss_usd_mwh)",
+                        "{{settlement_point}} {{method}}",
+                    ),
+                    unit="currencyUSD",
+                ),
                 sql("Bitcoin", Source.TIMESCALE, "bitcoin", unit="currencyUSD"),
                 sql("Break-even against the cost of power", Source.TIMESCALE, "break_even", unit="currencyUSD"),
                 sql("Margin decided", Source.TIMESCALE, "margin", unit="currencyUSD"),

@@ -1,7 +1,7 @@
 """The decider that is the live one: what was published becomes events, and the agents' own functions decide.
 
-Events go into `MarketState`; `trigger.next_due` says when a decision is due, `snapshot.take` gathers its inputs and
-the hours ahead, `allocation.solve` plans and decides.
+Events go into `MarketState`, with forecasts as the forecast worker makes them; `trigger.next_due` says when a decision
+is due, `snapshot.take` gathers its inputs and the hours ahead, `allocation.solve` plans and decides.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,6 +23,7 @@ from schemas.events import (
 from streams.domain import snapshot, trigger
 from streams.domain.allocation import modes_of, solve
 from streams.domain.economics.mining import hashrate_of_difficulty
+from streams.domain.forecast.forecaster import Forecaster
 from streams.domain.forecast.history import Published
 from streams.domain.market_state import BTC, CHAIN, GPU_HOUR, InputEvent, MarketState, MissingInputs
 from streams.domain.standing import Standing
@@ -44,6 +45,7 @@ class LivePath:
         self._book = WorkloadBook()
         self._progress: Progress | None = None
         self._standing: Standing | None = None
+        self._forecaster = Forecaster()
         self._seen_ms: int | None = None
         self._add((fleet.facility, *resources))
 
@@ -51,6 +53,7 @@ class LivePath:
         """As in the protocol: the newest decision that was due by now, else what runs goes on."""
         facility_id = self._fleet.facility.facility_id
         self._add(_published(known, self._fleet.facility, self._seen_ms))
+        self._forecast(known)
         self._seen_ms = known.now_ms
         while due := trigger.next_due(self._state, facility_id, self._progress, self._policy):
             taken = snapshot.take(self._state, self._book, self._standing, due, POLICY)
@@ -65,6 +68,18 @@ class LivePath:
             next(index for index, mode in enumerate(group.modes) if mode is wanted[group.group_id])
             for group in self._fleet.groups
         )
+
+    def _forecast(self, known: Known) -> None:
+        """Forecasts as the forecast worker does where there is no day-ahead market."""
+        real_time = known.prices.real_time
+        if len(known.prices.day_ahead.values):
+            return
+        unseen = range(len(real_time.values)) if self._seen_ms is None else _after(real_time, self._seen_ms)
+        for index in unseen:
+            self._forecaster.add(_price(self._fleet.facility, real_time, index, GridMarket.REAL_TIME))
+        found = self._forecaster.forecast() if unseen else None
+        if found is not None:
+            self._add((found,))
 
     def _add(self, events: Iterable[InputEvent]) -> None:
         for event in events:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from hcp import console
 from hcp.backtest import engine, recording, report
@@ -25,7 +26,7 @@ from schemas.events import Facility, Resource
 from simulators.site import operator
 from streams.domain.forecast import backtest as forecast_backtest
 from streams.domain.forecast import point as point_forecast
-from streams.domain.forecast.quantile import LEVELS, Combination, Horizon, QuantileMethod, Spread
+from streams.domain.forecast.quantile import Combination, Horizon, QuantileMethod, Spread
 
 REFIT_MS = 7 * 86_400_000
 """How often the forecasts that are judged learn again."""
@@ -113,9 +114,10 @@ def _ours(fleet: Fleet, resources: tuple[Resource, ...], decider: Deciding) -> e
         case Deciding.PLAN:
             return lambda: Planner(fleet)
         case Deciding.LIVE:
-            # OR-tools takes a second to import, which every other command would wait for.
+            # OR-tools and scikit-learn take seconds to import, which every other command would wait for.
             from hcp.backtest.live import LivePath  # noqa: PLC0415
 
+            _use_one_thread()
             return lambda: LivePath(fleet, resources)
 
 
@@ -128,6 +130,9 @@ def _rules(fleet: Fleet) -> dict[str, engine.NewDecider]:
 
 
 def _losses(market: Market, first: datetime, last: datetime) -> Table:
+    from streams.domain.forecast.boosting import Boosting  # noqa: PLC0415 - as above
+
+    _use_one_thread()
     methods: dict[str, QuantileMethod] = {
         "persistence": Spread(point_forecast.persistence),
         "same hour last week": Spread(point_forecast.last_week),
@@ -135,8 +140,8 @@ def _losses(market: Market, first: datetime, last: datetime) -> Table:
     if len(market.prices.day_ahead.values):
         methods["day-ahead"] = Spread(point_forecast.day_ahead)
         methods["day-ahead and deviation"] = Spread(point_forecast.blend)
-    methods["gradient boosting"] = _boosting(LEVELS)
-    methods["boosting and persistence"] = Combination((_boosting(LEVELS), Spread(point_forecast.persistence)))
+    methods["gradient boosting"] = Boosting()
+    methods["boosting and persistence"] = Combination((Boosting(), Spread(point_forecast.persistence)))
     horizon = Horizon(market.interval_ms, max(HORIZON_MS // market.interval_ms, 1))
     starts = range(_ms(first), _ms(last), REFIT_MS)
     scored = forecast_backtest.scores(
@@ -147,16 +152,9 @@ def _losses(market: Market, first: datetime, last: datetime) -> Table:
     return report.loss_table(found, market.interval_ms)
 
 
-def _boosting(levels: tuple[float, ...]) -> QuantileMethod:
-    try:
-        # An extra; its threads would wait for each other: a decision asks for sixteen rows.
-        from threadpoolctl import threadpool_limits  # noqa: PLC0415
-
-        from streams.domain.forecast.boosting import Boosting  # noqa: PLC0415
-    except ImportError as error:
-        raise BacktestError("the forecast needs scikit-learn: pip install 'mara-hcp[forecast]'") from error
+def _use_one_thread() -> None:
+    """Threads of OpenMP that share a processor wait for each other, and a decision asks for a few rows."""
     threadpool_limits(1, user_api="openmp")
-    return Boosting(levels)
 
 
 def _facility(point: str, miners: int) -> tuple[Facility, tuple[Resource, ...]]:

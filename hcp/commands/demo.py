@@ -47,7 +47,7 @@ def demo(  # noqa: PLR0917 - typer reads options from the parameters
     provision.register_schemas(Registry(config.schema_registry_url))
     database.migrate_all(config)
     simulate = simulator_arguments(miners, gpus, speed, outages, replay, faults)
-    names = ("rollup", "agents", "project-postgres", "project-timescale")
+    names = ("rollup", "agents", "forecast", "project-postgres", "project-timescale")
     specs = [*(WorkerSpec(name, ("worker", name)) for name in names), WorkerSpec(_SIMULATOR, simulate)]
     workers = Workers(config.home, specs, {"HCP_HOME": str(config.home.absolute())})
     tail = StreamTail(config.kafka_client_config(), config.schema_registry_url, started_at)

@@ -19,6 +19,7 @@ class WorkerName(StrEnum):
 
     ROLLUP = "rollup"
     AGENTS = "agents"
+    FORECAST = "forecast"
     PROJECT_POSTGRES = "project-postgres"
     PROJECT_TIMESCALE = "project-timescale"
     PROJECT_REDIS = "project-redis"
@@ -46,6 +47,8 @@ def worker(
     stop = stop_event()
     if name is WorkerName.ROLLUP:
         _run_rollup(config, stop)
+    elif name is WorkerName.FORECAST:
+        _run_forecast(config, stop)
     elif name is WorkerName.ARCHIVE:
         _run_archive(config, topics, stop)
     else:
@@ -53,7 +56,7 @@ def worker(
     console.say(f"{name}: stopped")
 
 
-# The imports are inside: Faust, OR-tools and polars take seconds to import, and each worker needs only one of them.
+# The imports are inside: Faust, OR-tools, polars and scikit-learn take seconds, and each worker needs few of them.
 
 
 def _run_agents(config: settings.Settings) -> None:
@@ -87,6 +90,12 @@ def _run_rollup(config: settings.Settings, stop: threading.Event) -> None:
         ),
         stop,
     )
+
+
+def _run_forecast(config: settings.Settings, stop: threading.Event) -> None:
+    from streams.forecast import worker as forecast  # noqa: PLC0415
+
+    forecast.run(forecast.ForecastConfig(config.kafka_client_config(), config.schema_registry_url), stop)
 
 
 def _run_projection(name: WorkerName, config: settings.Settings, stop: threading.Event) -> None:

@@ -9,6 +9,7 @@ from projections.tables.timescale import (
     METRICS,
     POWER_USES,
     PRICE_DATA,
+    PRICE_FORECASTS,
     PROFITABILITY_SCORES,
 )
 
@@ -22,6 +23,7 @@ __all__ = [
     "METRICS",
     "POWER_USES",
     "PRICE_DATA",
+    "PRICE_FORECASTS",
     "PROFITABILITY_SCORES",
     "RESOURCES",
     "TABLES",
@@ -39,6 +41,7 @@ TABLES: tuple[Table, ...] = (
     AUDIT_LOGS,
     METRICS,
     PRICE_DATA,
+    PRICE_FORECASTS,
     FLEET_WINDOWS,
     PROFITABILITY_SCORES,
     POWER_USES,

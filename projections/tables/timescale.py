@@ -31,6 +31,11 @@ def _uses(frame: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(merit=pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(ROW))
 
 
+def _forecasts(frame: pl.DataFrame) -> pl.DataFrame:
+    rows = one_row_each(frame, "intervals")
+    return rows.with_columns(scores=json_text(rows["scores"]))
+
+
 def _decisions(frame: pl.DataFrame) -> pl.DataFrame:
     return one_row_each(frame, "allocations")
 
@@ -120,6 +125,34 @@ PRICE_DATA = Table(
         "observed_at": TIME, "name": TEXT, "kind": TEXT, "price_usd": FLOAT, "valid_from": TIME, "event_id": TEXT,
     },
     comments={"kind": "TICK, REAL_TIME or DAY_AHEAD."},
+    hypertable=Hypertable("observed_at", chunk=_DAY),
+    retention=180 * _DAY,
+)  # fmt: skip
+
+PRICE_FORECASTS = Table(
+    name="price_forecasts",
+    comment="What was forecast of power prices where no day-ahead market has them, a row an interval.",
+    database=Database.TIMESCALE,
+    mode=Mode.LEDGER,
+    sources={"grid.forecasts": _forecasts},
+    key=("event_id", "starts_at", "observed_at"),
+    columns={
+        "observed_at": TIME,
+        "settlement_point": TEXT,
+        "starts_at": TIME,
+        "interval_s": INT,
+        **dict.fromkeys(
+            ("expected_usd_mwh", "p05_usd_mwh", "p25_usd_mwh", "p50_usd_mwh", "p75_usd_mwh", "p95_usd_mwh"), FLOAT
+        ),
+        "method": TEXT,
+        "fitted_at": TIME,
+        **dict.fromkeys(("price_event_id", "event_id"), TEXT),
+        "scores": JSON,
+    },
+    comments={
+        "expected_usd_mwh": "Mean of what is forecast; plans go by it.",
+        "scores": "Pinball losses of the methods in the week before fitted_at, USD/MWh; method is the best of them.",
+    },
     hypertable=Hypertable("observed_at", chunk=_DAY),
     retention=180 * _DAY,
 )  # fmt: skip

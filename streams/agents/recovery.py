@@ -33,7 +33,7 @@ from streams.domain.standing import Standing
 from streams.domain.workload import WorkloadBook
 
 REGISTRY = ("registry.facilities", "registry.resources", "registry.customers")
-MARKETS = ("market.ticks", "network.stats", "grid.prices")
+MARKETS = ("market.ticks", "network.stats", "grid.prices", "grid.forecasts")
 BROADCAST = (*MARKETS, *REGISTRY)
 DECISION_TAIL = 20_000
 _TIMEOUT_S = 30.0

@@ -18,6 +18,7 @@ _PROFITABILITY = uuid5(_ROOT, "profitability")
 _TRANSITION = uuid5(_ROOT, "transition")
 _ROUTED = uuid5(_ROOT, "routed")
 _AUDIT = uuid5(_ROOT, "audit")
+_FORECAST = uuid5(_ROOT, "forecast")
 
 
 def decision_id(facility_id: str, cause_event_id: str) -> str:
@@ -68,6 +69,11 @@ def routed_event_id(request_event_id: str) -> str:
 def audit_event_id(request_event_id: str) -> str:
     """event_id of the audit entry that a request leaves."""
     return _id(_AUDIT, request_event_id)
+
+
+def forecast_event_id(price_event_id: str) -> str:
+    """event_id of the forecast from a price on."""
+    return _id(_FORECAST, price_event_id)
 
 
 def _id(namespace: UUID, *parts: str) -> str:

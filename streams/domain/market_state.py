@@ -20,6 +20,7 @@ from schemas.events import (
     InputReference,
     MarketTick,
     NetworkStats,
+    PriceForecast,
     Resource,
     SignalStatus,
 )
@@ -34,8 +35,12 @@ GPU_HOUR = "H100-HOUR-USD"
 CHAIN = "bitcoin"
 # Calls are kept this long past their announced end, for an end or a duplicate that comes late.
 CALL_MEMORY = timedelta(hours=1)
+# So are forecasts: a decision within an interval asks for that of before it, and no interval is as long as a plan.
+FORECAST_MEMORY = timedelta(hours=4)
 
-InputEvent = MarketTick | NetworkStats | GridPrice | GridSignal | Facility | Resource | Customer | FleetWindow
+InputEvent = (
+    MarketTick | NetworkStats | GridPrice | PriceForecast | GridSignal | Facility | Resource | Customer | FleetWindow
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class MarketState:
     network: Series[NetworkStats] = field(default_factory=Series)
     prices: dict[str, Series[GridPrice]] = field(default_factory=dict)
     day_ahead_prices: dict[str, DayAheadPrices] = field(default_factory=dict)
+    forecasts: dict[str, Series[PriceForecast]] = field(default_factory=dict)
     signals: dict[str, Series[GridSignal]] = field(default_factory=dict)
     load: FleetLoad = field(default_factory=FleetLoad)
 
@@ -117,6 +123,8 @@ class MarketState:
                 return _or_none(self.prices.setdefault(event.settlement_point, Series()).add(event))
             case GridPrice():
                 return _or_none(self.day_ahead_prices.setdefault(event.settlement_point, DayAheadPrices()).add(event))
+            case PriceForecast():
+                return _or_none(self.forecasts.setdefault(event.settlement_point, Series()).add(event))
             case GridSignal():
                 return _or_none(self.signals.setdefault(event.facility_id, Series()).add(event))
             case FleetWindow():
@@ -149,6 +157,10 @@ class MarketState:
         """Day-ahead price of the interval that holds `start`, as published by `at`; None where none was."""
         prices = self.day_ahead_prices.get(settlement_point)
         return None if prices is None else prices.of(start, at)
+
+    def forecast(self, settlement_point: str, at: datetime) -> PriceForecast | None:
+        """The newest forecast that rests on a price published by `at`; None where there is none."""
+        return self.forecasts.get(settlement_point, Series[PriceForecast]()).as_of(at)
 
     def tick_series(self, instrument: str) -> Series[MarketTick]:
         """Ticks of an instrument."""
@@ -235,6 +247,8 @@ class MarketState:
             dropped.extend(event.event_id for event in ticks.forget_before(at))
         for prices in self.prices.values():
             dropped.extend(event.event_id for event in prices.forget_before(at))
+        for forecasts in self.forecasts.values():
+            dropped.extend(event.event_id for event in forecasts.forget_before(at - FORECAST_MEMORY))
         for hours in self.day_ahead_prices.values():
             dropped.extend(event.event_id for event in hours.forget_before(at))
         dropped.extend(event.event_id for event in self.network.forget_before(at))

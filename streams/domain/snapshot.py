@@ -22,7 +22,7 @@ from streams.domain.commitment import reach
 from streams.domain.economics import EconomicsPolicy
 from streams.domain.evaluation import hashprice_of
 from streams.domain.group_economics import running_modes
-from streams.domain.horizon import HorizonPolicy, horizon, worth_usd_mwh
+from streams.domain.horizon import HorizonPolicy, PriceSource, forecast_of, horizon, worth_usd_mwh
 from streams.domain.market_state import FacilityInputs, MarketState, MissingInputs
 from streams.domain.power_cost import power_cost
 from streams.domain.price_risk import PROBABILITY, RiskPolicy, with_scenarios
@@ -60,6 +60,8 @@ def take(
     cost = power_cost(facility, inputs.price.price_usd_mwh, due.interval_start, payment_usd_mwh)
     hashprice = hashprice_of(inputs, policy)
     hours_ahead = horizon(state, inputs, due, ahead or HorizonPolicy()) if due.is_plan else ()
+    is_forecast = any(entry.source == PriceSource.FORECAST for entry in hours_ahead)
+    forecast = forecast_of(state, inputs, due) if is_forecast else None
     risk = risk or RiskPolicy()
     held = {} if standing is None else standing.allocations()
     planned = {} if standing is None or due.is_plan else _planned(standing, inputs.resources, due)
@@ -114,6 +116,7 @@ def take(
         transmission_usd_mwh=cost.transmission_usd_mwh,
         btc_price_usd=inputs.btc.price_usd,
         hashprice_usd_ths_day=hashprice,
+        forecast_event_id=None if forecast is None else forecast.event_id,
     )
 
 

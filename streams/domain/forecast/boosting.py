@@ -5,6 +5,7 @@ leads, the lead a feature. Deterministic: no subsampling, no early stopping, a f
 al., LightGBM, NeurIPS 2017; scikit-learn was taken for its wheels, which carry their OpenMP.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,8 @@ FIT_DAYS = 180
 """Days that are learnt from: two seasons."""
 SEED = 1
 _LAGS = (1, 2, 3, 4, 8)
-# Not a multiple of the intervals of an hour or a day, so that every hour and quarter is learnt from.
-_EVERY = 7
+# Bounds the time of a fit; of quarter hours every seventh moment is learnt from then, of hours each.
+_MOST_SAMPLES = 40_000
 
 
 def features(history: PriceHistory, asked_ms: Times, delivery_ms: Times) -> Floats:
@@ -71,7 +72,7 @@ class Boosting:
 
     def fit(self, history: PriceHistory, horizon: Horizon, now_ms: int) -> BoostingModel:
         """As in the protocol."""
-        past = samples(history, horizon, start_ms=now_ms - FIT_DAYS * DAY_MS, end_ms=now_ms, every=_EVERY)
+        past = samples(history, horizon, start_ms=now_ms - FIT_DAYS * DAY_MS, end_ms=now_ms, every=_every(horizon))
         newest = history.real_time.newest(past.asked_ms)
         unknown = np.isnan(history.real_time.at(past.delivery_ms, past.asked_ms)) & ~np.isnan(newest)
         if not unknown.any():
@@ -95,3 +96,12 @@ class Boosting:
             early_stopping=False,
             random_state=SEED,
         )
+
+
+def _every(horizon: Horizon) -> int:
+    """Of how many moments one is learnt from; prime to the intervals of a day, so that every time of day is."""
+    a_day = DAY_MS // horizon.step_ms
+    every = max(math.ceil(FIT_DAYS * a_day * horizon.intervals / _MOST_SAMPLES), 1)
+    while math.gcd(every, a_day) > 1:
+        every += 1
+    return every

@@ -43,15 +43,16 @@ def blend(history: PriceHistory, asked_ms: Times, delivery_ms: Times) -> Floats:
     newest = history.real_time.newest(asked_ms)
     newest_ms = history.real_time.newest_start(asked_ms)
     now, then = history.day_ahead.at(newest_ms, asked_ms), history.day_ahead.at(delivery_ms, asked_ms)
-    return np.where(np.isnan(known), towards_auction(newest, now, then, delivery_ms - newest_ms), known)
+    return np.where(np.isnan(known), towards(newest, now, then, delivery_ms - newest_ms), known)
 
 
-def towards_auction(newest: Floats, now: Floats, then: Floats, elapsed_ms: Times) -> Floats:
-    """The auction's price `then` plus what `newest` deviates from that of `now`, halved every `HALF_LIFE_MS`.
+def towards(newest: Floats, now: Floats, then: Floats, elapsed_ms: Times) -> Floats:
+    """What was expected of `then`, plus what `newest` is off from what was of `now`, halved every `HALF_LIFE_MS`.
 
-    An AR(1) of the deviation in continuous time. The newest price where one of the auction is NaN. A line between the
-    middles of the auction's hours would be nearer to what comes, by a sixth a quarter of an hour ahead, but plans by it
-    earned less: it has miners stop for prices that rise only in the forecast (weeks of `hcp backtest --decider live`).
+    An AR(1) of the deviation in continuous time. The newest price where one of the two is NaN. What is expected is an
+    auction's price or a forecast. A line between the middles of the auction's hours would be nearer to what comes, by a
+    sixth a quarter of an hour ahead, but plans by it earned less: it has miners stop for prices that rise only in the
+    forecast (weeks of `hcp backtest --decider live`).
     """
     weight = 0.5 ** (elapsed_ms / HALF_LIFE_MS)
     return np.where(np.isnan(now) | np.isnan(then), newest, then + weight * (newest - now))

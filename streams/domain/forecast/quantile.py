@@ -54,6 +54,16 @@ def samples(history: PriceHistory, horizon: Horizon, *, start_ms: int, end_ms: i
     return Samples(asked[there], delivery[there], actual[there])
 
 
+def means(quantiles: Floats, levels: tuple[float, ...] = LEVELS) -> Floats:
+    """Means of distributions whose quantile functions are lines between `levels`, and flat beyond the outermost.
+
+    `quantiles`: (n, levels); returns (n,). The mean is the integral of the quantile function over (0, 1).
+    """
+    ends = np.column_stack([quantiles[:, 0], quantiles, quantiles[:, -1]])
+    found: Floats = np.trapezoid(ends, np.array([0.0, *levels, 1.0]), axis=1)
+    return found
+
+
 class QuantileModel(Protocol):
     """What was fitted."""
 
@@ -77,11 +87,10 @@ class SpreadModel:
     spread: Floats
 
     def quantiles(self, history: PriceHistory, asked_ms: Times, delivery_ms: Times) -> Floats:
-        """As in the protocol; a price that is known already has no spread."""
-        known = ~np.isnan(history.real_time.at(delivery_ms, asked_ms))
-        spread = np.where(known[:, None], 0.0, self.spread[self.horizon.lead(asked_ms, delivery_ms)])
-        found: Floats = self.point(history, asked_ms, delivery_ms)[:, None] + spread
-        return found
+        """As in the protocol; a price that is known already is itself."""
+        known = history.real_time.at(delivery_ms, asked_ms)[:, None]
+        spread = self.spread[self.horizon.lead(asked_ms, delivery_ms)]
+        return np.where(np.isnan(known), self.point(history, asked_ms, delivery_ms)[:, None] + spread, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,12 +95,27 @@ def test_ercot_has_a_price_every_5_minutes_and_alberta_every_hour() -> None:
 def test_a_log_that_begins_within_an_hour_opens_with_albertas_running_price() -> None:
     grid = Grid(["AESO_POOL"], seed=1, replay=None)
     whole = list(grid.prices(DAY, DAY + HOUR_MS))
-    opening = list(grid.opening(DAY + HOUR_MS // 4))
+    start_ms = DAY + HOUR_MS // 4
+    opening = [price for price in grid.opening(start_ms) if to_ms(price.observed_at) >= start_ms]
     assert [(p.interval_start, p.price_usd_mwh) for p in opening] == [
         (p.interval_start, p.price_usd_mwh) for p in whole
     ]
-    assert to_ms(opening[0].observed_at) == DAY + HOUR_MS // 4
-    assert list(grid.opening(DAY)) == []
+    assert to_ms(opening[0].observed_at) == start_ms
+    assert [price for price in grid.opening(DAY) if to_ms(price.observed_at) >= DAY] == []
+
+
+def test_a_log_opens_with_four_weeks_of_prices_where_there_is_no_day_ahead_market() -> None:
+    grid = Grid(POINTS, seed=1, replay=None)
+    before = [price for price in grid.opening(DAY) if to_ms(price.observed_at) < DAY]
+    assert {price.settlement_point for price in before} == {"AESO_POOL"}
+    assert [to_ms(price.interval_start) for price in before] == list(range(DAY - 28 * DAY_MS, DAY, HOUR_MS))
+    assert before == [price for price in grid.prices(DAY - 28 * DAY_MS, DAY) if price.settlement_point == "AESO_POOL"]
+
+
+def test_a_log_of_recorded_prices_opens_with_those_that_are_recorded() -> None:
+    recorded = tuple(IntervalPrice(DAY + n * HOUR_MS, HOUR_MS, 20.0 + n) for n in range(-2, 2))
+    found = list(Grid(["AESO_POOL"], 1, Replay({"AESO_POOL": recorded})).opening(DAY))
+    assert [price.price_usd_mwh for price in found] == [18.0, 19.0]
 
 
 def test_a_gap_in_a_replay_is_not_filled_with_simulated_prices() -> None:

@@ -15,6 +15,7 @@ from schemas.columnar import ROW
 from simulators.encoding import encoder
 from simulators.fleet import DEVICE
 from simulators.identity import event_id
+from simulators.timeline import to_ms
 from tests.simulators_world import (
     START,
     START_MS,
@@ -59,9 +60,12 @@ def test_counts_per_topic_are_as_the_rates_say() -> None:
     readings = {t.name: sum(f.height for p in found for u, f in p.readings if u is t) for t, _ in found[0].readings}
     assert readings == {"telemetry.asic": 60 * 240, "telemetry.gpu": 80 * 240}
     assert counts["market.ticks"] == 60 + 12
-    live = [price for price in emitted(found, "grid.prices") if price.market is e.GridMarket.REAL_TIME]
-    # ERCOT's two points every 5 minutes, Alberta's pool once.
+    real_time = [price for price in emitted(found, "grid.prices") if price.market is e.GridMarket.REAL_TIME]
+    live = [price for price in real_time if to_ms(price.observed_at) >= START_MS]
+    # ERCOT's two points every 5 minutes, Alberta's pool once, and four weeks of it before.
     assert len(live) == 2 * 12 + 1
+    assert {price.settlement_point for price in real_time} - {price.settlement_point for price in live} == set()
+    assert len(real_time) - len(live) == 28 * 24
     # The opening block and about six more.
     assert 1 <= counts["network.stats"] <= 16
 

@@ -91,7 +91,7 @@ def test_snapshot_prices_the_hours_ahead() -> None:
     assert costs[12] == pytest.approx(80.0 - 20.0 * 0.5)
     assert {entry.source for entry in taken.horizon[:24]} == {"REAL_TIME", "DAY_AHEAD"}
     # No market has said anything of the third hour yet.
-    assert (taken.horizon[24].source, costs[24]) == ("FORECAST", 40.0)
+    assert (taken.horizon[24].source, costs[24]) == ("PERSISTENCE", 40.0)
 
 
 def test_snapshot_has_the_transmission_charge_of_each_interval_ahead() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas import events as e
 from streams.domain.allocation import solve
-from streams.domain.forecast.point import towards_auction
+from streams.domain.forecast.point import towards
 from streams.domain.price_risk import (
     ERRORS_USD_MWH,
     LEADS_S,
@@ -100,7 +100,7 @@ def test_table_is_what_the_recorded_prices_say() -> None:
 
     def error(lead: int) -> NDArray[np.float64]:
         elapsed_ms = np.full(len(asked), lead * 900_000)
-        forecast = towards_auction(real_time[asked], day_ahead[asked], day_ahead[asked + lead], elapsed_ms)
+        forecast = towards(real_time[asked], day_ahead[asked], day_ahead[asked + lead], elapsed_ms)
         return real_time[asked + lead] - forecast
 
     errors = np.column_stack([error(lead) for lead in range(1, 17)])
