@@ -1,5 +1,6 @@
 """`hcp explain` and `hcp whatif`: a decision solved again from its snapshot, as it was and as it might have been."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from streams.agents.recovery import messages
 _SNAPSHOTS = topic("allocations.snapshots")
 _DECISIONS = topic("allocations.decisions")
 # OR-tools takes a second to import, which every other command would wait for: what solves is imported where it is used.
+_NEWEST = "at the newest price"
 
 
 def explain(
@@ -166,6 +168,8 @@ def _show(snapshot: AllocationSnapshot, decision: AllocationDecision) -> None:
         f"method    {_method(snapshot, decision)}",
         f"inputs    {inputs}",
     ]
+    if len(snapshot.horizon) > 1:
+        lines.append(f"ahead     {_ahead(snapshot)}")
     if snapshot.signal_id is not None:
         lines.append(
             f"call      {snapshot.signal_id}: grid limit {snapshot.limit_mw:.3f} MW, pays"
@@ -201,6 +205,18 @@ def _method(snapshot: AllocationSnapshot, decision: AllocationDecision) -> str:
         return f"{decision.method}: {len(snapshot.horizon)} intervals, the first of them decided"
     ahead = ", ".join(f"{cost:.2f}" for cost in snapshot.ahead_usd_mwh)
     return f"{decision.method}: the interval alone" + (f", the next ones at {ahead} USD/MWh" if ahead else "")
+
+
+def _ahead(snapshot: AllocationSnapshot) -> str:
+    """How the intervals after the decided one are priced."""
+    forecast = snapshot.forecast_event_id
+    by = {
+        "DAY_AHEAD": "by the day-ahead auction",
+        # Before there were forecasts the newest price went by that name.
+        "FORECAST": _NEWEST if forecast is None else f"by forecast {forecast}",
+    }
+    counts = Counter(by.get(interval.source, _NEWEST) for interval in snapshot.horizon[1:])
+    return ", ".join(f"{count} intervals {how}" for how, count in counts.items())
 
 
 def _way(rule: str) -> str:
