@@ -15,7 +15,6 @@ class WorkerMetrics:
     """One worker's figures; `answers` is false while it starts or is down."""
 
     answers: bool
-    events_in: int = 0
     lag_events: int = 0
     dead_letters: int = 0
     rows_written: Mapping[str, int] | None = None
@@ -28,18 +27,14 @@ def read(port: int) -> WorkerMetrics:
             text = answer.read().decode()
     except (urllib.error.URLError, OSError):
         return WorkerMetrics(answers=False)
-    events, lag, dead, rows = 0.0, 0.0, 0.0, dict[str, int]()
+    lag, dead, rows = 0.0, 0.0, dict[str, int]()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             match sample.name:
-                case "hcp_events_in_total":
-                    events += sample.value
                 case "hcp_lag_events":
                     lag += sample.value
                 case "hcp_dead_letters_total":
                     dead += sample.value
                 case "hcp_rows_written_total":
                     rows[sample.labels["table"]] = int(sample.value)
-    return WorkerMetrics(
-        answers=True, events_in=int(events), lag_events=int(lag), dead_letters=int(dead), rows_written=rows
-    )
+    return WorkerMetrics(answers=True, lag_events=int(lag), dead_letters=int(dead), rows_written=rows)

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import faust
 from faust.tables import TableManager
@@ -103,7 +103,7 @@ class Agents:
             solvers=self.solvers,
             dispatch=DispatchPolicy(interval_s=config.dispatch_interval_s),
             risk=RiskPolicy(config.risk_weight, config.risk_tail),
-            end=lambda place: self.app.consumer.highwater(TP(place.topic, place.partition)),
+            unread=self._unread,
         )
         self.shards: dict[int, Shard] = {}
         self.router: Router | None = None
@@ -150,6 +150,10 @@ class Agents:
             await asyncio.gather(self._recovery, return_exceptions=True)
         owners, self.shards, self.router = self._owners(), {}, None
         await asyncio.gather(*(owner.stop() for owner in owners))
+
+    async def _unread(self, place: Place, position: int) -> int:
+        consumer = cast("kafka_client.ReadCommittedConsumer", self.app.consumer)
+        return await consumer.unread(TP(place.topic, place.partition), position)
 
     def _owners(self) -> list[Shard | Router]:
         return [*self.shards.values(), *([] if self.router is None else [self.router])]

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from deploy.local.stack import Stack
+from hcp import worker_metrics
 from hcp.settings import Settings
 from hcp.worker_process import Workers, WorkerSpec
 from projections import migration
@@ -29,6 +30,7 @@ from tests.stack_fixture import discard, parts_directory
 from tests.streams_event import report
 
 WORKERS = ("rollup", "agents", "forecast", "project-postgres", "project-timescale")
+T = TypeVar("T")
 DEADLINE_S = 300.0
 """How long a thing may take that takes a minute on an idle machine; only a failure waits so long."""
 FLEET = ("--miners", "60", "--gpus", "48", "--speed", "60")
@@ -120,15 +122,21 @@ class DemoWorld:
         self, database: Database, statement: str, until: Callable[[list[Any]], bool], deadline_s: float = DEADLINE_S
     ) -> list[Any]:
         """Asks again until the condition holds, else fails with what the workers said last."""
+        return self._await(statement, lambda: self.query(database, statement), until, deadline_s)
+
+    def await_without_lag(self, name: str) -> None:
+        """Waits until a worker has read all that there is."""
+        port = self.workers.metrics_ports[name]
+        self._await(name, lambda: worker_metrics.read(port), lambda seen: seen.answers and not seen.lag_events)
+
+    def _await(self, what: str, look: Callable[[], T], until: Callable[[T], bool], deadline_s: float = DEADLINE_S) -> T:
         deadline = time.monotonic() + deadline_s
-        rows: list[Any] = []
-        while time.monotonic() < deadline:
-            rows = self.query(database, statement)
-            if until(rows):
-                return rows
+        while not until(seen := look()):
+            if time.monotonic() > deadline:
+                said = "\n".join(f"== {n}\n{self.workers.log_file(n).read_text()[-1500:]}" for n in self.workers.alive)
+                pytest.fail(f"{what}: {seen} after {deadline_s} s\n{said}")
             self._stop.wait(0.25)
-        said = "\n".join(f"== {n}\n{self.workers.log_file(n).read_text()[-1500:]}" for n in self.workers.alive)
-        pytest.fail(f"{statement}: {rows} after {deadline_s} s\n{said}")
+        return seen
 
     def _watch(self) -> None:
         while not self._stop.wait(0.25):

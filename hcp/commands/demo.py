@@ -20,8 +20,6 @@ from simulators.fault import FaultShares
 
 _DRAIN_S = 60.0
 _TICK_S = 1.0
-# What counts as lag may be markers of transactions alone; where nothing was read for so long, all has been.
-_STILL_TICKS = 10
 _LINE_EVERY_S = 5.0
 _SIMULATOR = "simulator"
 
@@ -117,14 +115,12 @@ def _finish(workers: Workers, tail: StreamTail) -> None:
     # First the source, then, once everything that it produced is in the tables, the workers.
     workers.stop(_SIMULATOR)
     deadline = time.monotonic() + _DRAIN_S
-    still, without_lag, events = 0, 0, -1
+    still = 0
     try:
-        while time.monotonic() < deadline and still < _STILL_TICKS and without_lag < 2:
+        while time.monotonic() < deadline and still < 2:
             time.sleep(_TICK_S)
-            found = [m for port in workers.metrics_ports.values() if (m := worker_metrics.read(port)).answers]
-            without_lag = without_lag + 1 if not any(m.lag_events for m in found) else 0
-            before, events = events, sum(m.events_in for m in found)
-            still = still + 1 if events == before else 0
+            found = [worker_metrics.read(port) for port in workers.metrics_ports.values()]
+            still = still + 1 if not any(m.lag_events for m in found if m.answers) else 0
     except (KeyboardInterrupt, KafkaException):
         console.say("not waiting for the workers to catch up")
     tail.stop()

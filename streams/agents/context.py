@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import perf_counter
@@ -25,7 +25,7 @@ _SPACING_EVENTS = 100
 
 @dataclass(slots=True)
 class Context:
-    """`end` says the end of a partition that the app's group reads, as last heard of."""
+    """`unread`: how far from its end a partition is that the app's group reads and that is handled up to an offset."""
 
     kafka: Mapping[str, Any]
     codec: Codec
@@ -33,7 +33,7 @@ class Context:
     solvers: SolverPool
     dispatch: DispatchPolicy
     risk: RiskPolicy
-    end: Callable[[Place], int | None]
+    unread: Callable[[Place, int], Awaitable[int]]
     intake: Intake = field(init=False)
     _times: defaultdict[str, deque[datetime]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=_SPACING_EVENTS))
@@ -73,9 +73,8 @@ class Context:
             self._times[name].append(at)
             metric.EVENT_TIME.labels(WORKER, name).set(at.timestamp())
 
-    def show_lag(self, place: Place, position: int, end: int | None) -> None:
-        """Shows how far behind the end of a partition its reader is."""
-        lag = max((end or 0) - position, 0)
+    def show_lag(self, place: Place, lag: int) -> None:
+        """Shows how far behind the end of a partition its reader is, in events."""
         metric.LAG_EVENTS.labels(WORKER, place.topic, str(place.partition)).set(lag)
         times = self._times[place.topic]
         spacing_s = abs((times[-1] - times[0]).total_seconds()) / (len(times) - 1) if len(times) > 1 else 0.0

@@ -43,12 +43,14 @@ class Follower:
             self._consumer = None
             await consumer.stop()
 
-    def end(self, place: Place) -> int | None:
-        """End of a partition as last heard of; None where it is not known."""
-        if self._consumer is None or place not in self._places:
-            return None
-        end: int | None = self._consumer.highwater(TopicPartition(place.topic, place.partition))
-        return end
+    async def unread(self, place: Place) -> int:
+        """How far behind a partition's end this reader is; 0 where it does not read now."""
+        if self._consumer is None:
+            return 0
+        partition = TopicPartition(place.topic, place.partition)
+        position: int = await self._consumer.position(partition)
+        end: int = self._consumer.highwater(partition) or 0
+        return max(end - position, 0)
 
 
 def _raw(message: Any) -> RawMessage:

@@ -6,12 +6,14 @@ from typing import Any
 
 import aiokafka
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers.aiokafka import (
     AIOKafkaConsumerThread,
     Consumer,
     Transport,
     credentials_to_aiokafka_auth,
 )
+from faust.types import TP
 from faust.types.auth import CredentialsT
 
 from streams.agents.error import ConfigurationError
@@ -36,6 +38,19 @@ class ReadCommittedConsumer(Consumer):
 
     def _new_consumer_thread(self) -> ReadCommittedThread:
         return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def unread(self, place: TP, position: int) -> int:
+        """How far behind a partition's end its reader is, whose next offset is `position`.
+
+        Markers of transactions are offsets that no message stands for: once all that was handed over has been handled,
+        the client is behind them. Faust counts from the offset sought, then from the last one handed over.
+        """
+        try:
+            if self._read_offset[place] in {position - 1, position}:
+                position = max(position, await self.position(place) or 0)
+            return max((self.highwater(place) or 0) - position, 0)
+        except IllegalStateError:
+            return 0  # given to another worker just now
 
 
 class ReadCommittedTransport(Transport):

@@ -90,7 +90,7 @@ class Router(Owner):
                 await self._route(event, offsets)
             self.state.position = message.offset + 1
             self.context.seen(message.place.topic, event, started)
-            self.context.show_lag(message.place, self.state.position, self.context.end(message.place))
+            self.context.show_lag(message.place, await self.context.unread(message.place, self.state.position))
 
     async def _route(self, request: Any, offsets: dict[Place, int]) -> None:
         found = routing.route(request, self.state.routes, self._directory())

@@ -17,6 +17,7 @@ from streams.agents.context import Context
 from streams.agents.desk import Desk
 from streams.agents.error import AgentError
 from streams.agents.follower import Follower
+from streams.agents.held_offset import Place
 from streams.agents.intake import RawMessage
 from streams.agents.owner import Guard, Owner
 from streams.domain.snapshot import feeder
@@ -152,5 +153,9 @@ class Shard(Owner):
                 await self.event_log.append(offsets=own)
             desk.committed.update(moved)
             for place in desk.committed:
-                end = self._follower.end(place) if place.topic in recovery.BROADCAST else self.context.end(place)
-                self.context.show_lag(place, desk.held.position(place), end)
+                self.context.show_lag(place, await self._unread(place))
+
+    async def _unread(self, place: Place) -> int:
+        if place.topic in recovery.BROADCAST:
+            return await self._follower.unread(place)
+        return await self.context.unread(place, self.desk.held.position(place))
