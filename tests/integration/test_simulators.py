@@ -45,11 +45,12 @@ def test_a_simulated_span_is_on_the_topics_whole_and_within_the_rules(world: Wor
         assert rule.violations(entry.event_class, batch.frame) == ()
         counts[entry.name] = batch.frame.height
     # 15 minutes hold 60 periods of 15 s; 15 ticks of BTC and 3 of GPU-hours; two points at 5 minutes and one by the
-    # hour, and for the two with a day-ahead market the hours from noon to 06:00 UTC, when the operating day ends.
+    # hour, of which there are four weeks before; and for the two with a day-ahead market the hours from noon to 06:00
+    # UTC, when the operating day ends.
     assert counts["telemetry.asic"] == 60 * 40
     assert counts["telemetry.gpu"] == 60 * 48
     assert counts["market.ticks"] == 15 + 3
-    assert counts["grid.prices"] == 2 * 3 + 1 + 2 * 18
+    assert counts["grid.prices"] == 2 * 3 + 1 + 28 * 24 + 2 * 18
     assert counts["registry.facilities"] == 3
     assert counts["registry.customers"] == 3
     assert f"{sum(counts.values())} events delivered" in done.stderr
