@@ -9,8 +9,10 @@ need none. What can't be decoded or breaks a rule is left out; its projection ha
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
@@ -76,30 +78,29 @@ def run(config: ForecastConfig, stop: threading.Event) -> None:
                 session.close()
 
 
-@dataclass(slots=True)
 class _Points:
-    """What is known of each settlement point. A point with a day-ahead price is not forecast."""
+    """What is known of each settlement point and length of intervals; one with a day-ahead price is not forecast."""
 
-    forecasters: dict[str, Forecaster] = field(default_factory=dict)
-    with_auction: set[str] = field(default_factory=set)
-    told: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        # By the length as well, so that one price of another length does not end the history of the others.
+        self._forecasters: defaultdict[tuple[str, int], Forecaster] = defaultdict(Forecaster)
+        self._with_auction: set[str] = set()
+        self._told: dict[tuple[str, int], str] = {}
 
     def add(self, price: GridPrice) -> None:
-        name = price.settlement_point
         if price.market is GridMarket.DAY_AHEAD:
-            self.with_auction.add(name)
-            self.forecasters.pop(name, None)
-        elif name not in self.with_auction:
-            self.forecasters.setdefault(name, Forecaster()).add(price)
+            self._with_auction.add(price.settlement_point)
+        elif price.settlement_point not in self._with_auction:
+            self._forecasters[price.settlement_point, price.interval_s].add(price)
 
     def due(self) -> list[PriceForecast]:
         """The forecasts of the prices that are new since they were asked for last."""
         found = []
-        for name, forecaster in sorted(self.forecasters.items()):
+        for key, forecaster in sorted(self._forecasters.items(), key=itemgetter(0)):
             newest = forecaster.newest
-            if newest is None or self.told.get(name) == newest.event_id:
+            if key[0] in self._with_auction or newest is None or self._told.get(key) == newest.event_id:
                 continue
-            self.told[name] = newest.event_id
+            self._told[key] = newest.event_id
             forecast = forecaster.forecast()
             if forecast is not None:
                 found.append(forecast)

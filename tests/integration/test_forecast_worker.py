@@ -69,6 +69,8 @@ def test_what_is_no_price_or_needs_no_forecast_has_none(world: World) -> None:
     world.send(*HISTORY, *with_auction, replace(auction, settlement_point="HB_NORTH"))
     world.send_raw("grid.prices", b"no event", [])
     world.send(hour(HOURS, event_id="of no length", interval_s=0))
+    # One wrong length of an interval does not end the history of the others.
+    world.send(hour(HOURS, event_id="of another length", interval_s=60))
     far = timedelta(days=365 * 200)
     world.send(hour(HOURS, event_id="far ahead", observed_at=a.NOON + far, interval_start=a.NOON + far))
     with running_hcp(world, "worker", "forecast"):

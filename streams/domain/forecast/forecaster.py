@@ -27,6 +27,8 @@ SPAN_MS = 6 * 3_600_000
 """How far is forecast: the four hours of a plan from any moment until the next price comes, with some to spare."""
 LEAST_DAYS = 21
 """Of history: a week to judge the methods by, and two before it that they are fitted to."""
+LEAST_INTERVAL_S = 300
+"""What is shorter has no forecast: markets dispatch every five minutes, and a spread of all leads would take long."""
 METHODS: Mapping[str, QuantileMethod] = {
     ForecastMethod.BOOSTING: Boosting(),
     ForecastMethod.PERSISTENCE: Spread(point.persistence),
@@ -45,10 +47,9 @@ class _Fit:
 
 @dataclass(slots=True)
 class Forecaster:
-    """Takes the real-time prices of one settlement point, in any order, and forecasts from the newest one on.
+    """Takes the real-time prices of a settlement point, in any order, and forecasts from the newest one on.
 
-    Of several prices of an interval the one published first counts. A market that changes the length of its intervals
-    is forecast from its history since then. Not thread-safe.
+    All have intervals of one length. Of several prices of an interval the one published first counts. Not thread-safe.
     """
 
     _prices: dict[int, GridPrice] = field(default_factory=dict)
@@ -63,17 +64,12 @@ class Forecaster:
 
     def add(self, price: GridPrice) -> None:
         """Takes a price."""
-        newest = self._newest
-        if newest is not None and price.interval_s != newest.interval_s:
-            if price.interval_start < newest.interval_start:
-                return
-            self._prices, self._fit, self._tried_ms = {}, None, None
         start_ms = _ms(price.interval_start)
         known = self._prices.get(start_ms)
         if known is not None and _order(known) <= _order(price):
             return
         self._prices[start_ms] = price
-        if newest is None or price.interval_start >= newest.interval_start:
+        if self._newest is None or price.interval_start >= self._newest.interval_start:
             self._newest = price
         if self._tried_ms is not None and _known_ms(price) < self._tried_ms:
             self._fit, self._tried_ms = None, None
@@ -81,7 +77,7 @@ class Forecaster:
     def forecast(self) -> PriceForecast | None:
         """The forecast from the newest price on; None where too little is known to learn from."""
         price = self._newest
-        if price is None:
+        if price is None or price.interval_s < LEAST_INTERVAL_S:
             return None
         step_ms = price.interval_s * 1000
         horizon = Horizon(step_ms, max(math.ceil(SPAN_MS / step_ms), 2))

@@ -184,12 +184,10 @@ def test_a_price_that_comes_when_its_hour_is_over_is_followed_by_a_forecast_of_t
 
 
 @pytest.mark.usefixtures("without_boosting")
-def test_a_market_that_goes_over_to_other_intervals_is_another_market() -> None:
+def test_intervals_shorter_than_any_markets_have_no_forecast() -> None:
     known = prices(DAYS * 24 + 10)
-    quarter = replace(known[-1], event_id="quarter", interval_s=900, interval_start=known[-1].interval_start + HOUR)
-    assert told([*known, quarter]) is None
-    # A late hour of before is of the past market.
-    assert told([*known, quarter, known[5]]) is None
+    assert told([replace(price, interval_s=60) for price in known]) is None
+    assert told([replace(price, interval_s=900) for price in known]) is None  # hours hold one quarter of theirs
 
 
 def test_mean_of_a_quantile_function_by_hand() -> None:
