@@ -103,8 +103,13 @@ def test_the_plan_of_an_interval_goes_by_the_forecast_of_before_it(world: World)
         world.start()
         # An hourly price begins no interval within its hour: a tick does, when no price has come for a while.
         world.send(a.tick(590))
-        snapshots = world.wait(lambda: world.events("allocations.snapshots"), lambda seen: len(seen) >= 2)
-    at_noon, later = snapshots[0], next(s for s in snapshots if s.interval_start == a.at(300) and s.horizon)
+        # Its dispatch comes first, its plan behind it.
+        plans = world.wait(
+            lambda: [taken for taken in world.events("allocations.snapshots") if taken.horizon],
+            lambda seen: len(seen) >= 2,
+        )
+    at_noon, later = plans
+    assert later.interval_start == a.at(300)
     assert at_noon.forecast_event_id is None
     assert later.forecast_event_id == forecast.event_id
     prices = [entry.power_cost_usd_mwh - 10.0 for entry in later.horizon if entry.source == PriceSource.FORECAST]

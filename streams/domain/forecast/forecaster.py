@@ -11,7 +11,7 @@ seconds into its interval is one known at its start, then and in what is learnt.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -49,7 +49,8 @@ class _Fit:
 class Forecaster:
     """Takes the real-time prices of a settlement point, in any order, and forecasts from the newest one on.
 
-    All have intervals of one length. Of several prices of an interval the one published first counts. Not thread-safe.
+    All have intervals of one length. Of several prices of an interval the one published first counts; one that claims
+    to be known more than an interval ahead is none of a real-time market. Not thread-safe.
     """
 
     _prices: dict[int, GridPrice] = field(default_factory=dict)
@@ -64,6 +65,8 @@ class Forecaster:
 
     def add(self, price: GridPrice) -> None:
         """Takes a price."""
+        if price.interval_start > price.observed_at + timedelta(seconds=price.interval_s):
+            return
         start_ms = _ms(price.interval_start)
         known = self._prices.get(start_ms)
         if known is not None and _order(known) <= _order(price):

@@ -184,6 +184,13 @@ def test_a_price_that_comes_when_its_hour_is_over_is_followed_by_a_forecast_of_t
 
 
 @pytest.mark.usefixtures("without_boosting")
+def test_a_price_of_an_interval_far_ahead_does_not_stay_the_newest() -> None:
+    known = prices(DAYS * 24 + 10)
+    wrong = replace(known[-2], event_id="of another year", interval_start=MONDAY + timedelta(days=365))
+    assert told([*known[:-1], wrong, known[-1]]) == told(known)
+
+
+@pytest.mark.usefixtures("without_boosting")
 def test_intervals_shorter_than_any_markets_have_no_forecast() -> None:
     known = prices(DAYS * 24 + 10)
     assert told([replace(price, interval_s=60) for price in known]) is None
