@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from threadpoolctl import threadpool_limits
 
 from hcp import console
 from hcp.backtest import engine, recording, report
@@ -117,7 +116,6 @@ def _ours(fleet: Fleet, resources: tuple[Resource, ...], decider: Deciding) -> e
             # OR-tools and scikit-learn take seconds to import, which every other command would wait for.
             from hcp.backtest.live import LivePath  # noqa: PLC0415
 
-            _use_one_thread()
             return lambda: LivePath(fleet, resources)
 
 
@@ -132,7 +130,6 @@ def _rules(fleet: Fleet) -> dict[str, engine.NewDecider]:
 def _losses(market: Market, first: datetime, last: datetime) -> Table:
     from streams.domain.forecast.boosting import Boosting  # noqa: PLC0415 - as above
 
-    _use_one_thread()
     methods: dict[str, QuantileMethod] = {
         "persistence": Spread(point_forecast.persistence),
         "same hour last week": Spread(point_forecast.last_week),
@@ -150,11 +147,6 @@ def _losses(market: Market, first: datetime, last: datetime) -> Table:
     with _bar() as bar:
         *_, found = bar.track(scored, total=len(starts), description="forecasts")
     return report.loss_table(found, market.interval_ms)
-
-
-def _use_one_thread() -> None:
-    """Threads of OpenMP that share a processor wait for each other, and a decision asks for a few rows."""
-    threadpool_limits(1, user_api="openmp")
 
 
 def _facility(point: str, miners: int) -> tuple[Facility, tuple[Resource, ...]]:

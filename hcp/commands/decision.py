@@ -14,6 +14,7 @@ from schemas.codec import Codec, UndecodableError, to_json
 from schemas.events import AllocationDecision, AllocationSnapshot, PowerMode, ResourceKind
 from schemas.registry import Registry
 from streams.agents.recovery import messages
+from streams.domain.horizon import PriceSource
 
 _SNAPSHOTS = topic("allocations.snapshots")
 _DECISIONS = topic("allocations.decisions")
@@ -210,10 +211,10 @@ def _method(snapshot: AllocationSnapshot, decision: AllocationDecision) -> str:
 def _ahead(snapshot: AllocationSnapshot) -> str:
     """How the intervals after the decided one are priced."""
     forecast = snapshot.forecast_event_id
-    by = {
-        "DAY_AHEAD": "by the day-ahead auction",
+    by: dict[str, str] = {
+        PriceSource.DAY_AHEAD: "by the day-ahead auction",
         # Before there were forecasts the newest price went by that name.
-        "FORECAST": _NEWEST if forecast is None else f"by forecast {forecast}",
+        PriceSource.FORECAST: _NEWEST if forecast is None else f"by forecast {forecast}",
     }
     counts = Counter(by.get(interval.source, _NEWEST) for interval in snapshot.horizon[1:])
     return ", ".join(f"{count} intervals {how}" for how, count in counts.items())

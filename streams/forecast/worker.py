@@ -17,7 +17,6 @@ from typing import Any
 
 import polars as pl
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from threadpoolctl import threadpool_limits
 
 from schemas import metric
 from schemas.catalog import topic
@@ -55,8 +54,6 @@ def run(config: ForecastConfig, stop: threading.Event) -> None:
 
     Raises UnknownSchemaError where the schemas are not registered.
     """
-    # Threads of OpenMP wait for each other on a shared processor, and a forecast asks for a few rows.
-    threadpool_limits(1, user_api="openmp")
     registry = Registry(config.registry_url)
     failures = 0
     while not stop.is_set():

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import ThreadpoolController
 
 from streams.domain.forecast.history import Floats, PriceHistory, Times
 from streams.domain.forecast.point import blend, last_week
@@ -24,6 +25,8 @@ SEED = 1
 _LAGS = (1, 2, 3, 4, 8)
 # Bounds the time of a fit; of quarter hours every seventh moment is learnt from then, of hours each.
 _MOST_SAMPLES = 40_000
+# Of scikit-learn's OpenMP, whose threads wait for each other on a shared processor; a forecast asks for a few rows.
+_THREADS = ThreadpoolController()
 
 
 def features(history: PriceHistory, asked_ms: Times, delivery_ms: Times) -> Floats:
@@ -59,7 +62,8 @@ class BoostingModel:
         """As in the protocol; crossing quantiles are sorted (Chernozhukov et al., Econometrica 78, 2010)."""
         known = history.real_time.at(delivery_ms, asked_ms)
         x = features(history, asked_ms, delivery_ms)
-        change = np.column_stack([regressor.predict(x[:, self.columns]) for regressor in self.regressors])
+        with _THREADS.limit(limits=1, user_api="openmp"):
+            change = np.column_stack([regressor.predict(x[:, self.columns]) for regressor in self.regressors])
         found = np.sort(x[:, :1] + change, axis=1)
         return np.where(np.isnan(known)[:, None], found, known[:, None])
 
@@ -81,8 +85,9 @@ class Boosting:
         y = (past.actual - newest)[unknown]
         # A market without day-ahead prices has features that are never there; scikit-learn can't bin those.
         columns = np.asarray(~np.isnan(x).all(axis=0))
-        regressors = (self._regressor(level).fit(x[:, columns], y) for level in self.levels)
-        return BoostingModel(tuple(regressors), columns)
+        with _THREADS.limit(limits=1, user_api="openmp"):
+            regressors = tuple(self._regressor(level).fit(x[:, columns], y) for level in self.levels)
+        return BoostingModel(regressors, columns)
 
     @staticmethod
     def _regressor(level: float) -> Any:

@@ -39,7 +39,6 @@ _WEEK_MS = 7 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    at_ms: int
     method: ForecastMethod
     model: QuantileModel
     scores: tuple[ForecastScore, ...]
@@ -101,7 +100,7 @@ class Forecaster:
             settlement_point=price.settlement_point,
             observed_at=price.observed_at,
             price_event_id=price.event_id,
-            fitted_at=_time(fit.at_ms),
+            fitted_at=_time(fitted_ms),
             method=fit.method,
             scores=list(fit.scores),
             interval_s=price.interval_s,
@@ -136,7 +135,7 @@ def _fitted(history: PriceHistory, horizon: Horizon, fitted_ms: int) -> _Fit | N
         # A lead that no price has ever come of: the history has a hole where the methods look.
         return None
     told = tuple(ForecastScore(method=method, pinball_loss_usd_mwh=round(loss, 2)) for method, loss in losses.items())
-    return _Fit(fitted_ms, best, model, told)
+    return _Fit(best, model, told)
 
 
 def _loss(score: Score) -> float:

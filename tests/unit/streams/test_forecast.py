@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
 from streams.domain.forecast import point
 from streams.domain.forecast.backtest import scores
@@ -97,12 +96,10 @@ def test_boosting_is_deterministic_rises_with_the_level_and_gives_known_prices_a
     at_start = PriceHistory(published(wavy_prices(days=15), delay_ms=0), empty(HOUR_MS))
     deliveries = HORIZON.deliveries(MONDAY_MS)
     asked = np.full(len(deliveries), MONDAY_MS)
-    # As the backtest does: threads of OpenMP that share a processor wait for each other without end.
-    with threadpool_limits(1, user_api="openmp"):
-        one, other = (
-            Boosting().fit(at_start.known(MONDAY_MS), HORIZON, MONDAY_MS).quantiles(at_start, asked, deliveries)
-            for _ in range(2)
-        )
+    one, other = (
+        Boosting().fit(at_start.known(MONDAY_MS), HORIZON, MONDAY_MS).quantiles(at_start, asked, deliveries)
+        for _ in range(2)
+    )
     assert one.tobytes() == other.tobytes()
     assert (np.diff(one, axis=1) >= 0).all()
     assert one[0].tolist() == [float(at_start.real_time.at(deliveries[:1], asked[:1])[0])] * 5

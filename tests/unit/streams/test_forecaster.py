@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
 from schemas import events as e
 from streams.domain.forecast import forecaster as module
@@ -21,12 +20,6 @@ MONDAY = datetime.fromtimestamp(MONDAY_MS / 1000, UTC)
 HOUR = timedelta(hours=1)
 DAYS = 28
 WAVY = wavy_prices(days=DAYS + 3).tolist()
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    # Threads of OpenMP that share a processor wait for each other without end.
-    threadpool_limits(1, user_api="openmp")
 
 
 @pytest.fixture
