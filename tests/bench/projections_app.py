@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaException, Message
 from prometheus_client.metrics import MetricWrapperBase
 
 from hcp import allocator, collector
@@ -117,13 +117,20 @@ def _projected(config: ProjectionConfig, name: str, total: int) -> float:
 
 
 def _consumed(config: ProjectionConfig, name: str, total: int) -> tuple[float, float]:
-    """Reads as the worker's client reads, and forgets what it has read."""
-    consumer = Consumer(consumer_settings(config.kafka, config.worker, config.memory_mb))
+    """Reads as the worker's client reads, and forgets what it has read.
+
+    Its start is the oldest record: the worker's client has it said by the store.
+    """
+    settings = consumer_settings(config.kafka, config.worker, config.memory_mb)
+    consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
     consumer.subscribe([name])
     first, taken = 0.0, 0
     while taken < total:
         before = time.time()
-        count = len(consumer.consume(_READ, 0.05))
+        messages = consumer.consume(_READ, 0.05)
+        for error in filter(None, map(Message.error, messages)):
+            raise KafkaException(error)
+        count = len(messages)
         first = first or (before if count else 0.0)
         taken += count
     last = time.time()
