@@ -4,6 +4,7 @@ Backward induction over intervals, price levels and states (Bellman, Dynamic Pro
 Decision Processes, 1994, section 4.5). A stop that a spike may soon undo is weighed with the odds that it lasts.
 """
 
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -44,7 +45,7 @@ class Planner:
         is_old = known.now_ms - self._fitted_ms >= LEARN_MS
         if self._chain is None or is_old or not self._chain.has_seen(known.price_usd_mwh):
             try:
-                self._chain = chain.fit(known.prices.real_time, known.now_ms, self._zone)
+                self._chain = chain.fit(known.prices, known.now_ms, self._zone)
             except ValueError as error:
                 raise BacktestError("prices can't be learnt: choose a later --from, or a longer file") from error
             self._fitted_ms = known.now_ms
@@ -57,16 +58,20 @@ class Planner:
         newest_ms = int(known.prices.real_time.start_ms[-1])
         is_known = newest_ms == known.now_ms
         worth = np.zeros(margins.shape[1:])
-        for start_ms, margin in zip(starts[:0:-1].tolist(), margins[:0:-1], strict=True):
-            if is_known:
-                worth = learnt.into(start_ms) @ self._best(margin + worth)
-            else:
-                worth = self._best(learnt.into(start_ms) @ (margin + worth))
+        for into, margin in zip(self._steps(known, learnt, starts[:0:-1]), margins[:0:-1], strict=True):
+            worth = into @ self._best(margin + worth) if is_known else self._best(into @ (margin + worth))
         now = learnt.weights(np.array([known.price_usd_mwh]))[0]
-        for start_ms in range(newest_ms + self._fleet.interval_ms, known.now_ms + 1, self._fleet.interval_ms):
-            now = now @ learnt.into(start_ms)
+        passed = np.arange(newest_ms + self._fleet.interval_ms, known.now_ms + 1, self._fleet.interval_ms)
+        for into in self._steps(known, learnt, passed):
+            now = now @ into
         expected: Floats = now @ (margins[0] + worth)
         return expected
+
+    @staticmethod
+    def _steps(known: Known, learnt: PriceChain, starts: Times) -> Iterator[Floats]:
+        """Yields the chain's step into each of the intervals."""
+        auction = known.prices.day_ahead.at(starts, np.full(len(starts), known.now_ms))
+        return map(learnt.into, starts.tolist(), auction.tolist())
 
     def _margins_usd(self, known: Known, starts: Times, levels_usd_mwh: Floats) -> Floats:
         """Margin of each interval at each level in each state: (intervals, levels, states)."""
