@@ -15,6 +15,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 MONDAY_MS = 1_748_822_400_000
 HISTORY_DAYS = 8
+AUCTION_LEAD_MS = 3 * HOUR_MS
 
 
 def published(values: Sequence[float] | Floats, interval_ms: int = HOUR_MS, delay_ms: int = HOUR_MS) -> Published:
@@ -31,15 +32,21 @@ def wavy_prices(days: int = HISTORY_DAYS + 7, seed: int = 1) -> Floats:
     return np.where(random.random(len(hours)) < 0.03, prices + random.exponential(500, len(hours)), prices)
 
 
-def market(prices: Sequence[float] | Floats, *, delay_ms: int = HOUR_MS) -> Market:
-    """Hourly prices, known as each hour ends; no day-ahead; 100,000 USD a Bitcoin at a difficulty of 1e14."""
+def market(
+    prices: Sequence[float] | Floats, auction: Sequence[float] | Floats = (), *, delay_ms: int = HOUR_MS
+) -> Market:
+    """Hourly prices, known as each hour ends; 100,000 USD a Bitcoin at a difficulty of 1e14.
+
+    Those of an auction, where there is one, are known `AUCTION_LEAD_MS` before.
+    """
     days = len(prices) // 24 + 2
     bitcoin = Bitcoin(
         published([100_000.0] * days, DAY_MS, 0),
         published([1e14] * days, DAY_MS, 0),
         published([0.05] * days, DAY_MS, 0),
     )
-    return Market("HB_WEST", PriceHistory(published(prices, delay_ms=delay_ms), empty(HOUR_MS)), bitcoin)
+    day_ahead = published(auction, delay_ms=-AUCTION_LEAD_MS) if len(auction) else empty(HOUR_MS)
+    return Market("HB_WEST", PriceHistory(published(prices, delay_ms=delay_ms), day_ahead), bitcoin)
 
 
 def resources() -> tuple[e.Resource, ...]:

@@ -16,7 +16,17 @@ from hcp.backtest.market import Known, Market, block_height
 from hcp.backtest.planner import Planner
 from hcp.backtest.report import best_rule, lead_table, lead_usd, signs, total_share
 from tests import streams_event
-from tests.backtest_case import DAY_MS, HISTORY_DAYS, HOUR_MS, MONDAY_MS, fleet, market, resources, wavy_prices
+from tests.backtest_case import (
+    AUCTION_LEAD_MS,
+    DAY_MS,
+    HISTORY_DAYS,
+    HOUR_MS,
+    MONDAY_MS,
+    fleet,
+    market,
+    resources,
+    wavy_prices,
+)
 
 RULE_USD = ((0, 91.0), (1, 90.0), (2, 95.0))
 
@@ -64,8 +74,12 @@ def test_decisions_do_not_depend_on_what_is_not_published_yet(hour: int, delay_m
     altered = prices.copy()
     known = HISTORY_DAYS * 24 + hour + (1 if delay_ms == 0 else 0)
     altered[known:] = 3000 - altered[known:]
+    auction = np.roll(prices, -1)
+    other_auction = auction.copy()
+    other_auction[HISTORY_DAYS * 24 + hour + AUCTION_LEAD_MS // HOUR_MS + 1 :] += 1000
     before, after = (
-        _everyone(machine, market(series, delay_ms=delay_ms), MONDAY_MS + DAY_MS) for series in (prices, altered)
+        _everyone(machine, market(*series, delay_ms=delay_ms), MONDAY_MS + DAY_MS)
+        for series in ((prices, auction), (altered, other_auction))
     )
     for name in ("plan", "live", "break-even", "always on", "fixed hours"):
         assert before.load_mw[name][: hour + 1].tolist() == after.load_mw[name][: hour + 1].tolist()
