@@ -1,6 +1,5 @@
 """The projection worker: topics to the tables of one store, exactly once. `projections.session` has the protocol."""
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,14 +13,12 @@ from projections.session import ProjectionSession
 from projections.sink import Sink
 from projections.table import Table
 from schemas import metric
+from schemas.backoff import Backoff
 from schemas.catalog import Topic, topic
 from schemas.registry import Registry, RegistryUnavailableError
 
-log = logging.getLogger(__name__)
-
 MEMORY_MB = 256
 DEAD_LETTER_LIMIT = 0.5
-_BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ def run(config: ProjectionConfig, stop: threading.Event) -> None:
     ProjectionError where the store does not fit the tables.
     """
     registry = Registry(config.registry_url)
-    failures = 0
+    backoff = Backoff(config.worker, "from the stored offsets")
     try:
         while not stop.is_set():
             session: ProjectionSession | None = None
@@ -64,14 +61,10 @@ def run(config: ProjectionConfig, stop: threading.Event) -> None:
                 while not stop.is_set():
                     session.step()
                     if session.has_work:
-                        failures = 0
+                        backoff.succeeded()
                 session.finish()
             except (KafkaException, RegistryUnavailableError, UnavailableError) as error:
-                wait_s = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
-                failures += 1
-                metric.DEPENDENCY_UP.labels(config.worker, _dependency(error)).set(0)
-                log.warning("starting again from the stored offsets in %.1f s: %s%s", wait_s, error, _mend(error))
-                stop.wait(wait_s)
+                backoff.wait(stop, _dependency(error), error, _mend(error))
             except FencedError:
                 metric.FENCED.labels(config.worker).inc()
                 raise

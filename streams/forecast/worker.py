@@ -19,6 +19,7 @@ import polars as pl
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas import metric
+from schemas.backoff import Backoff
 from schemas.catalog import topic
 from schemas.codec import Codec
 from schemas.columnar import ROW, ColumnarDecoder
@@ -38,7 +39,6 @@ _REQUEST_S = 10.0
 _DELIVERY_S = 30.0
 _SHOW_EVERY_S = 1.0
 _MAX_AHEAD_MS = 3_600_000
-_BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +55,17 @@ def run(config: ForecastConfig, stop: threading.Event) -> None:
     Raises UnknownSchemaError where the schemas are not registered.
     """
     registry = Registry(config.registry_url)
-    failures = 0
+    backoff = Backoff(WORKER, "from the oldest price")
     while not stop.is_set():
         session: ForecastSession | None = None
         try:
             session = ForecastSession(config, registry)
             while not stop.is_set():
                 session.step()
-                failures = 0
+                backoff.succeeded()
         except (KafkaException, RegistryUnavailableError) as error:
-            wait_s = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
-            failures += 1
             down = "registry" if isinstance(error, RegistryUnavailableError) else "kafka"
-            metric.DEPENDENCY_UP.labels(WORKER, down).set(0)
-            log.warning("starting again from the oldest price in %.1f s: %s", wait_s, error)
-            stop.wait(wait_s)
+            backoff.wait(stop, down, error)
         finally:
             if session is not None:
                 session.close()

@@ -23,6 +23,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from schemas import metric
+from schemas.backoff import Backoff
 from schemas.catalog import DEAD_LETTER_MAX_BYTES, Topic, topic
 from schemas.codec import Codec
 from schemas.columnar import ColumnarDecoder
@@ -41,7 +42,6 @@ _POLL_S = 0.2
 _COMMIT_EVERY_S = 1.0
 _TRANSACTION_TIMEOUT_MS = 30_000
 _REQUEST_S = 10.0
-_BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 Place = tuple[str, int]
 
@@ -84,23 +84,19 @@ def run(config: RollupConfig, stop: threading.Event) -> None:
     Raises UnknownSchemaError where the schemas are not registered, and LostEndError.
     """
     registry = Registry(config.registry_url)
-    failures = 0
+    backoff = Backoff(WORKER, "from the committed offsets")
     while not stop.is_set():
         session: RollupSession | None = None
         try:
             session = RollupSession(config, registry)
-            failures = 0
             while not stop.is_set():
                 session.step()
+                backoff.succeeded()
             session.finish()
         except (KafkaException, RegistryUnavailableError) as error:
             # The session's memory is worth nothing now; the next one starts from what is committed.
-            wait_s = _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
-            failures += 1
             down = "registry" if isinstance(error, RegistryUnavailableError) else "kafka"
-            metric.DEPENDENCY_UP.labels(WORKER, down).set(0)
-            log.warning("starting again from the committed offsets in %.1f s: %s", wait_s, error)
-            stop.wait(wait_s)
+            backoff.wait(stop, down, error)
         finally:
             if session is not None:
                 session.close()
