@@ -14,8 +14,9 @@ from schemas.catalog import Topic, topic
 from schemas.events import FleetWindow, ResourceKind
 from schemas.registry import Registry
 from streams.domain.window import WINDOW_START, Aggregation
+from streams.rollup.session import RollupSession
 from streams.rollup.source import Source
-from streams.rollup.worker import RollupConfig, RollupSession
+from streams.rollup.worker import RollupConfig
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:mara-hcp:bench")
 

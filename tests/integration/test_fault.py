@@ -36,7 +36,8 @@ from simulators.simulation import ASIC_TOPIC, GPU_TOPIC, Simulation
 from simulators.site import operator
 from simulators.timeline import to_ms
 from streams.rollup.partition import LATE_ERROR, WORKER
-from streams.rollup.worker import RollupConfig, RollupSession
+from streams.rollup.session import RollupSession
+from streams.rollup.worker import RollupConfig
 from tests import streams_event as a
 from tests.agents_world import DEADLINE_S, World
 from tests.projection_world import ProjectionWorld
