@@ -28,7 +28,7 @@ EXPECTED = frozenset(
         "projections.error.ProjectionError",
         "schemas.catalog.UnknownTopicError",
         "schemas.codec.CodecError",
-        "schemas.log_position.LostEndError",
+        "schemas.log_position.LostLogError",
         "schemas.provision.ProvisionError",
         "schemas.registry.RegistryError",
         "simulators.error.SimulatorError",

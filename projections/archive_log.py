@@ -49,7 +49,8 @@ class ArchivedFile:
 class Entry:
     """One entry: the partition moves from offset `first` to `following`. `writer` is who made it, `epoch` its claim.
 
-    `oldest` of a claim is the oldest offset that Kafka had then: where it is past `first`, records are lost.
+    `oldest` of a claim is the oldest offset that Kafka had then: where it is past `first`, records are lost. `topic_id`
+    of a claim is what Kafka called the topic then, empty where it was not told.
     """
 
     kind: Kind
@@ -60,6 +61,7 @@ class Entry:
     oldest: int = 0
     added: tuple[ArchivedFile, ...] = ()
     removed: tuple[str, ...] = ()
+    topic_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Ledger:
     """What the log says after entry `number` (0: there is none yet).
 
     The archive holds the partition from offset `start` to before `following`, but for `gaps` (from → to): these were
-    deleted from Kafka before they were archived. `files` are by path.
+    deleted from Kafka before they were archived. `files` are by path. `topic_id` is that of the first
+    claim that was told one.
     """
 
     number: int = 0
@@ -76,11 +79,12 @@ class Ledger:
     following: int = 0
     files: Mapping[str, ArchivedFile] = field(default_factory=dict)
     gaps: Mapping[int, int] = field(default_factory=dict)
+    topic_id: str = ""
 
-    def claim(self, writer: str, oldest: int) -> Entry:
+    def claim(self, writer: str, oldest: int, topic_id: str = "") -> Entry:
         """Returns the entry that takes the partition over; a partition without a log starts at `oldest`."""
         at = self.following if self.number else oldest
-        return Entry(Kind.CLAIM, self.number + 1, writer, at, at, oldest)
+        return Entry(Kind.CLAIM, self.number + 1, writer, at, at, oldest, topic_id=topic_id)
 
     def batch(self, writer: str, following: int, added: tuple[ArchivedFile, ...]) -> Entry:
         """Returns the entry that adds the files of one batch."""
@@ -115,6 +119,7 @@ class Ledger:
             following=entry.following,
             files=files | {file.path: file for file in entry.added},
             gaps=gaps,
+            topic_id=self.topic_id or entry.topic_id,
         )
 
 

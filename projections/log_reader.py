@@ -18,6 +18,7 @@ from schemas.catalog import Cleanup, Topic
 from schemas.codec import Codec
 from schemas.columnar import ROW
 from schemas.facility_directory import FacilityDirectory
+from schemas.log_position import topic_ids
 from schemas.registry import Registry
 
 _TIMEOUT_S = 10.0
@@ -49,6 +50,7 @@ class LogReader:
     """Reads topics; `archive` may be None. Close it. Raises UnavailableError where Kafka or the archive is away."""
 
     def __init__(self, kafka: Mapping[str, Any], registry: Registry, archive: Archive | None) -> None:
+        self._kafka = kafka
         self._registry = registry
         self._archive = archive
         self._facilities = FacilityDirectory(kafka, Codec(registry))
@@ -87,7 +89,7 @@ class LogReader:
             if ledger is None or ledger.number == 0:
                 found[partition] = Extent(oldest, oldest, oldest, end, 0, {})
                 continue
-            if ledger.following > end:
+            if ledger.following > end or ledger.topic_id not in {"", self._topic_id(kafka_name)}:
                 raise LogReadError(
                     f"{kafka_name} [{partition}]: the archive has offsets up to {ledger.following} and Kafka's end is "
                     f"{end}: they are not of the same topic; set HCP_ARCHIVE_URL to an archive of its own"
@@ -137,6 +139,12 @@ class LogReader:
                     f"{start.topic} [{start.partition}]: Kafka deletes what is being read; run it again"
                 ) from error
             raise UnavailableError(f"{start.topic} [{start.partition}]: {error}") from error
+
+    def _topic_id(self, name: str) -> str:
+        try:
+            return topic_ids(self._kafka, [name])[name]
+        except KafkaException as error:
+            raise UnavailableError(f"Kafka can't be asked for {name}: {error}; is it up (`hcp status`)?") from error
 
     def _partitions(self, name: str) -> Collection[int]:
         try:

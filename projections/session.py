@@ -3,7 +3,7 @@
 Protocol:
  1. On assignment each partition is claimed: the sink gives it a new epoch, which shuts earlier owners out, and says
     where to go on. A partition that the sink does not know starts at the oldest record that Kafka has; one whose log
-    ends before that offset stops the worker (`schemas.log_position`).
+    ends before that offset, or is of a topic that was made anew, stops the worker (`schemas.log_position`).
  2. A batch, gathered over several reads where the store wants large ones, is decoded, checked and made rows, without
     the sink. What was gathered of a partition that is given away is forgotten.
  3. Dead letters are produced and awaited. (A crash behind this point repeats them: at least once, told apart by the
@@ -36,7 +36,7 @@ from projections.sink import Claim, Place
 from schemas import metric
 from schemas.codec import Codec
 from schemas.facility_directory import FacilityDirectory
-from schemas.log_position import LostEndError, resumed
+from schemas.log_position import LostLogError, require_same_topic, resumed, topic_ids
 from schemas.registry import Registry
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class ProjectionSession:
 
     def __init__(self, config: "ProjectionConfig", registry: Registry) -> None:
         self._worker = config.worker
+        self._kafka = config.kafka
         names = config.topics or {}
         wanted = sorted({name for table in config.tables for name in table.sources})
         self._sources = {names.get(name, name): config.catalog(name) for name in wanted}
@@ -250,7 +251,10 @@ class ProjectionSession:
             bounds = {
                 (place.topic, place.partition): consumer.get_watermark_offsets(place, _REQUEST_S) for place in assigned
             }
-            claims = self._sink.claim({place: oldest for place, (oldest, _) in bounds.items()})
+            ids = topic_ids(self._kafka, {place.topic for place in assigned})
+            claims = self._sink.claim({place: oldest for place, (oldest, _) in bounds.items()}, ids)
+            for place, claim in claims.items():
+                require_same_topic(self._worker, place, claim.topic_id, ids[place[0]], mend=self._sink.fresh_start)
             starts = [
                 TopicPartition(
                     *place,
@@ -258,7 +262,7 @@ class ProjectionSession:
                 )
                 for place, claim in claims.items()
             ]
-        except (ProjectionError, KafkaException, LostEndError) as error:
+        except (ProjectionError, KafkaException, LostLogError) as error:
             self._failure = error
             return
         self._owned.update(claims)

@@ -8,6 +8,7 @@ What every sink promises, by a transaction or by writes that repeat without effe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import polars as pl
@@ -17,13 +18,19 @@ from projections.table import Table
 Place = tuple[str, int]
 """Topic and partition."""
 
+NO_IDS: Mapping[str, str] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A partition as its new owner finds it: the next offset to apply, and the epoch that shuts earlier owners out."""
+    """A partition as its new owner finds it: the next offset to apply, and the epoch that shuts earlier owners out.
+
+    `topic_id`: of the topic that the offset is of, which one made anew has not; empty where the store was not told.
+    """
 
     next_offset: int
     epoch: int
+    topic_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +82,11 @@ class Sink(Protocol):
     def fresh_start(self) -> str:
         """What a person does to fill the store from another log, as the end of a sentence."""
 
-    def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+    def claim(self, oldest: Mapping[Place, int], topic_ids: Mapping[str, str] = NO_IDS) -> dict[Place, Claim]:
         """Takes partitions over from whoever had them.
 
         `oldest` holds the oldest offset that Kafka has of each; a partition that the store does not know starts there.
-        Raises UnavailableError.
+        `topic_ids` are kept where the store knows none yet, and not changed by it. Raises UnavailableError.
         """
 
     def release(self, places: Sequence[Place]) -> None:

@@ -48,7 +48,7 @@ class ProjectionConfig:
 def run(config: ProjectionConfig, stop: threading.Event) -> None:
     """Runs until `stop` is set; waits with backoff while a dependency is away. A stop finishes the batches in hand.
 
-    Raises FencedError where another worker has taken over what this one was at, TooManyDeadError, LostEndError, and
+    Raises FencedError where another worker has taken over what this one was at, TooManyDeadError, LostLogError, and
     ProjectionError where the store does not fit the tables.
     """
     registry = Registry(config.registry_url)

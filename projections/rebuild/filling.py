@@ -32,8 +32,6 @@ from schemas.registry import Registry
 
 _POLL_S = 0.05
 
-_START_OVER = "UPDATE projection_offsets SET next_offset = 0, updated_at = now() WHERE worker = %s"
-
 
 class StoppedError(ProjectionError):
     """The rebuild was asked to stop; what it has done is kept, and the next call goes on from there."""
@@ -91,15 +89,17 @@ class Filling:
     def begin(self, bounds: Bounds, ends: Mapping[Place, int], *, from_scratch: bool) -> bool:
         """Takes `TABLE__next` over, or makes it, and returns whether there is something in it to go on from.
 
-        It starts over where the table's form has changed, and where it is beyond what may be applied (`ends`) or
-        beyond the log. Raises ProjectionError.
+        It starts over where the table's form has changed, where it is beyond what may be applied (`ends`) or beyond the
+        log, and where a topic was made anew. Raises ProjectionError.
         """
         self._oldest = {place: oldest for place, (oldest, _) in bounds.items()}
         connection = self._connection
         with translated(), connection.transaction():
-            self._owned = offset_store.claim(connection, self.worker, dict.fromkeys(bounds, 0))
+            ids = self._log.topic_ids()
+            self._owned = offset_store.claim(connection, self.worker, dict.fromkeys(bounds, 0), ids)
             is_within = all(
-                claim.next_offset <= min(bounds[place][1], ends[place]) for place, claim in self._owned.items()
+                claim.next_offset <= min(bounds[place][1], ends[place]) and claim.topic_id == ids[place[0]]
+                for place, claim in self._owned.items()
             )
             if not from_scratch and is_within and form.is_next_current(connection, self._table):
                 return any(self.offsets.values())
@@ -107,7 +107,7 @@ class Filling:
             form.create_next(connection, self._table)
             if dimensions:
                 chunk_swap.make_hypertable(connection, self._table, dimensions)
-            connection.execute(_START_OVER, (self.worker,))
+            offset_store.start_over(connection, self.worker, self._owned, ids)
             self._owned = {place: Claim(0, claim.epoch) for place, claim in self._owned.items()}
             return False
 

@@ -1,6 +1,7 @@
 """How far the worker is that writes the served table: a rebuild follows it, never overtakes it, holds it to swap.
 
-A worker that stands behind the end of the log, which has lost its end or was made anew, is set back there.
+A worker that stands behind the end of the log, which has lost its end or was made anew, is set back there. One whose
+topic was made anew and has grown past where it stood stays where it is in the new one, of which the table then is.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,22 +19,27 @@ _LOCK = """
     WHERE worker = %s ORDER BY topic, partition FOR UPDATE OF projection_offsets
 """
 _SET_BACK = """
-    UPDATE projection_offsets AS held SET next_offset = log.next_offset
-    FROM unnest(%s::text[], %s::int[], %s::bigint[]) AS log (topic, partition, next_offset)
+    UPDATE projection_offsets AS held
+    SET next_offset = least(held.next_offset, log.next_offset), topic_id = log.topic_id
+    FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::text[]) AS log (topic, partition, next_offset, topic_id)
     WHERE held.worker = %s AND held.topic = log.topic AND held.partition = log.partition
-      AND held.next_offset > log.next_offset
+      AND (held.next_offset > log.next_offset OR held.topic_id IS DISTINCT FROM log.topic_id)
 """
 _START = """
-    INSERT INTO projection_offsets (worker, topic, partition, next_offset)
-    SELECT %s, * FROM unnest(%s::text[], %s::int[], %s::bigint[]) ON CONFLICT DO NOTHING
+    INSERT INTO projection_offsets (worker, topic, partition, next_offset, topic_id)
+    SELECT %s, * FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::text[]) ON CONFLICT DO NOTHING
 """
 
 
 class LiveWorker:
     """The offsets that the worker has stored in the database of the table; `read_bounds` asks for those of the log."""
 
-    def __init__(self, connection: Connection, config: RebuildConfig, read_bounds: Callable[[], Bounds]) -> None:
+    def __init__(
+        self, connection: Connection, config: RebuildConfig, read_bounds: Callable[[], Bounds],
+        topic_ids: Mapping[str, str],
+    ) -> None:  # fmt: skip
         self._connection = connection
+        self._topic_ids = topic_ids
         self._config = config
         self._read_bounds = read_bounds
         self.bounds = read_bounds()
@@ -42,6 +48,14 @@ class LiveWorker:
     def offsets(self) -> dict[Place, int]:
         """Returns the next offset of each partition that the worker knows; none where it has never run."""
         return offset_store.read(self._connection, self._config.live_worker, self.bounds)
+
+    def made_anew(self) -> list[str]:
+        """Returns the topics that are not those which the worker has handled under their names, sorted."""
+        known = offset_store.held(self._connection, self._config.live_worker, self.bounds)
+        other = {
+            topic for (topic, _), held in known.items() if held.topic_id and held.topic_id != self._topic_ids.get(topic)
+        }
+        return sorted(other)
 
     def ends(self) -> dict[Place, int]:
         """Returns up to where each partition may be applied: as the worker has it, or all where it has never run."""
@@ -56,14 +70,15 @@ class LiveWorker:
         worker = self._config.live_worker
         places = list(self.bounds)
         topics, partitions = [topic for topic, _ in places], [partition for _, partition in places]
+        ids = [self._topic_ids.get(topic) for topic in topics]
         rows = self._connection.execute(_LOCK, (topics, partitions, worker)).fetchall()
         live = {(topic, partition): next_offset for topic, partition, next_offset in rows}
         ends = self._ends(live)
         started = len(ends)
         if not live:
-            values = (worker, topics, partitions, list(ends.values()))
+            values = (worker, topics, partitions, list(ends.values()), ids)
             started = self._connection.execute(_START, values).rowcount
-        self._connection.execute(_SET_BACK, (topics, partitions, [ends[place] for place in places], worker))
+        self._connection.execute(_SET_BACK, (topics, partitions, [ends[place] for place in places], ids, worker))
         if started < len(ends) or any(applied[place] > end for place, end in ends.items()):
             raise ProjectionError(
                 f"{self._config.table.name}: {worker} has begun, or was set back, meanwhile; the next call starts over"

@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from projections.error import ProjectionError, UnavailableError
 from projections.sink import Place
+from schemas.log_position import topic_ids
 
 Bounds = Mapping[Place, tuple[int, int]]
 """Of each partition the oldest offset that there is, and the end."""
@@ -24,6 +25,7 @@ class LogRange:
 
     def __init__(self, kafka: Mapping[str, Any], group_id: str, topics: Collection[str]) -> None:
         self._topics = sorted(topics)
+        self._kafka = kafka
         self._consumer = Consumer(
             {
                 **kafka,
@@ -59,6 +61,10 @@ class LogRange:
                 place = TopicPartition(name, partition)
                 found[name, partition] = self._consumer.get_watermark_offsets(place, _REQUEST_S)
         return found
+
+    def topic_ids(self) -> dict[str, str]:
+        """Returns the id of each topic. Raises KafkaException."""
+        return topic_ids(self._kafka, self._topics)
 
     def read(self, starts: Mapping[Place, int], ends: Mapping[Place, int], size: int) -> Iterator[list[Message]]:
         """Yields the messages between, up to `size` at a time, in the order of each partition; empty lists meanwhile.

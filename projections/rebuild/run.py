@@ -35,7 +35,7 @@ from projections.rebuild.checksum import Since, checksum, count, differences
 from projections.rebuild.config import RebuildConfig, Rebuilt, Verdict
 from projections.rebuild.filling import Filling, Progress
 from projections.rebuild.live_worker import LiveWorker
-from projections.rebuild.log_range import Bounds, LogRange
+from projections.rebuild.log_range import LogRange
 from projections.sink import Place
 from projections.sinks.postgres import translated
 from schemas.registry import Registry
@@ -86,7 +86,7 @@ def _rebuild(config: RebuildConfig, stop: threading.Event, progress: Progress) -
     ):
         try:
             with translated():
-                yield _Rebuild(config, connection, log_range.bounds, filling, stop=stop, progress=progress)
+                yield _Rebuild(config, connection, log_range, filling, stop=stop, progress=progress)
         except FencedError as error:
             raise _overtaken(config) from error
         except UnavailableError as error:
@@ -99,14 +99,14 @@ def _rebuild(config: RebuildConfig, stop: threading.Event, progress: Progress) -
 
 class _Rebuild:
     def __init__(
-        self, config: RebuildConfig, connection: Connection, read_bounds: Callable[[], Bounds], filling: Filling, *,
+        self, config: RebuildConfig, connection: Connection, log_range: LogRange, filling: Filling, *,
         stop: threading.Event, progress: Progress,
     ) -> None:  # fmt: skip
         self._config = config
         self._table = config.table
         self._next = form.next_name(config.table)
         self._connection = connection
-        self._live = LiveWorker(connection, config, read_bounds)
+        self._live = LiveWorker(connection, config, log_range.bounds, log_range.topic_ids())
         self._filling = filling
         self._held_since = 0.0
         self._stop = stop
@@ -119,6 +119,7 @@ class _Rebuild:
             chunk_swap.require_attachable(self._connection, self._table)
         else:
             form.require_replaceable(self._connection, self._table)
+        self._require_same_topics()
         is_resumed = self._fill()
         # 3.
         before, after = self._measured(count)
@@ -223,6 +224,14 @@ class _Rebuild:
     def _left(self, ends: Mapping[Place, int]) -> int:
         at = self._filling.offsets
         return sum(max(0, end - at[place]) for place, end in ends.items())
+
+    def _require_same_topics(self) -> None:
+        made_anew = self._live.made_anew()
+        if made_anew and not self._config.allow_shrink:
+            raise ShrinkError(
+                f"{self._table.name} holds rows of a former {', '.join(made_anew)}, which was made anew: nothing is "
+                "swapped; `--allow-shrink` makes it of what the log has now"
+            )
 
     def _shrunk(self, before: int, after: int) -> ShrinkError:
         gone = [f"{name} [{partition}] before offset {oldest}"

@@ -31,7 +31,7 @@ from pymongo.collection import Collection
 
 from projections.error import FencedError, ProjectionError, RefusedError, TooLargeError, UnavailableError
 from projections.reduction import rank, reduced
-from projections.sink import Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Place, Rows, Step
 from projections.table import Mode, Table
 from schemas import metric
 
@@ -87,7 +87,7 @@ class MongoSink:
         self._has_transactions = supported if has_transactions is None else has_transactions
         self._offsets: Collection[Document] = self._database[OFFSETS]
 
-    def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+    def claim(self, oldest: Mapping[Place, int], topic_ids: Mapping[str, str] = NO_IDS) -> dict[Place, Claim]:
         """See Sink. Each partition is claimed by itself: one that fails leaves the others with a new epoch, no harm."""
         claims = {}
         with _translated(self._worker):
@@ -100,7 +100,10 @@ class MongoSink:
                     maxTimeMS=_CLAIM_MS,
                 )
                 assert held is not None, "an upsert returns its document"
-                claims[place] = Claim(int(held["next_offset"]), int(held["epoch"]))
+                topic_id = held.get("topic_id") or topic_ids.get(place[0], "")
+                if topic_id and "topic_id" not in held:
+                    self._offsets.update_one({"_id": self._id(place)}, {"$set": {"topic_id": topic_id}})
+                claims[place] = Claim(int(held["next_offset"]), int(held["epoch"]), topic_id)
         return claims
 
     def release(self, places: Sequence[Place]) -> None:

@@ -18,7 +18,7 @@ from neo4j import Driver, GraphDatabase, Transaction, exceptions
 from projections.error import FencedError, ProjectionError, RefusedError, TooLargeError, UnavailableError
 from projections.graph_table import GraphTable
 from projections.reduction import reduced
-from projections.sink import Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Place, Rows, Step
 from schemas import metric
 
 _CONNECT_S = 5.0
@@ -36,8 +36,8 @@ _CLAIM = """
 UNWIND $places AS place
 MERGE (o:ProjectionOffset {id: place.id})
 ON CREATE SET o.next_offset = place.oldest, o.epoch = 0
-SET o.epoch = o.epoch + 1
-RETURN o.id AS id, o.next_offset AS next_offset, o.epoch AS epoch
+SET o.epoch = o.epoch + 1, o.topic_id = coalesce(o.topic_id, place.topic_id)
+RETURN o.id AS id, o.next_offset AS next_offset, o.epoch AS epoch, coalesce(o.topic_id, '') AS topic_id
 """
 _LOCK = "UNWIND $ids AS id MATCH (o:ProjectionOffset {id: id}) SET o.locked = true"
 _ADVANCE = """
@@ -77,10 +77,10 @@ class Neo4jSink:
             self.close()
             raise
 
-    def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+    def claim(self, oldest: Mapping[Place, int], topic_ids: Mapping[str, str] = NO_IDS) -> dict[Place, Claim]:
         """See Sink. Waits for a predecessor's transaction, at most as long as the server lets it live."""
         with _translated(self._worker), self._transaction() as transaction:
-            return self._claim_in(transaction, oldest)
+            return self._claim_in(transaction, oldest, topic_ids)
 
     def release(self, places: Sequence[Place]) -> None:
         """See Sink. There is nothing to give back: nothing is held between two transactions."""
@@ -117,13 +117,20 @@ class Neo4jSink:
             yield transaction
             transaction.commit()
 
-    def _claim_in(self, transaction: Transaction, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+    def _claim_in(
+        self, transaction: Transaction, oldest: Mapping[Place, int], topic_ids: Mapping[str, str]
+    ) -> dict[Place, Claim]:
         # Sorted, as two claims that lock in different orders would wait for each other.
-        places = [{"id": self._id(place), "oldest": offset} for place, offset in sorted(oldest.items())]
+        places = [
+            {"id": self._id(place), "oldest": offset, "topic_id": topic_ids.get(place[0])}
+            for place, offset in sorted(oldest.items())
+        ]
         transaction.run(_LOCK, ids=[place["id"] for place in places]).consume()
         found = {record["id"]: record for record in transaction.run(_CLAIM, places=places)}
         held = {place: found[self._id(place)] for place in oldest}
-        return {place: Claim(record["next_offset"], record["epoch"]) for place, record in held.items()}
+        return {
+            place: Claim(record["next_offset"], record["epoch"], record["topic_id"]) for place, record in held.items()
+        }
 
     def _advance(self, transaction: Transaction, steps: Mapping[Place, Step]) -> None:
         moves = [

@@ -26,7 +26,7 @@ from projections.archive_store import DEPENDENCY, ArchiveStore
 from projections.error import FencedError, UnavailableError
 from projections.log_column import OFFSET, PARTITION
 from projections.parquet_file import decoded, encoded, fingerprint, mergeable
-from projections.sink import Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Place, Rows, Step
 from schemas import metric
 from schemas.catalog import topic
 from schemas.columnar import ROW
@@ -52,14 +52,15 @@ class ParquetSink:
         self._file_rows = file_rows
         self._ledgers: dict[Place, Ledger] = {}
 
-    def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+    def claim(self, oldest: Mapping[Place, int], topic_ids: Mapping[str, str] = NO_IDS) -> dict[Place, Claim]:
         """See Sink. Steps 1 and 2."""
         for place, offset in oldest.items():
-            self._ledgers[place] = self._claimed(place, offset)
+            self._ledgers[place] = self._claimed(place, offset, topic_ids.get(place[0], ""))
         for name in {name for name, _ in oldest}:
             ours = {partition: self._ledgers[name, partition] for topic_, partition in oldest if topic_ == name}
             self._archive.store.delete(self._archive.strays(name, ours))
-        return {place: Claim(self._ledgers[place].following, self._ledgers[place].epoch) for place in oldest}
+        ledgers = {place: self._ledgers[place] for place in oldest}
+        return {place: Claim(found.following, found.epoch, found.topic_id) for place, found in ledgers.items()}
 
     def release(self, places: Sequence[Place]) -> None:
         """See Sink. Nothing is held that another could need."""
@@ -90,10 +91,10 @@ class ParquetSink:
     def close(self) -> None:
         """See Sink. There is no connection of its own."""
 
-    def _claimed(self, place: Place, oldest: int) -> Ledger:
+    def _claimed(self, place: Place, oldest: int, topic_id: str) -> Ledger:
         for _ in range(_CLAIMS):
             known = self._archive.ledger(place)
-            claimed = self._archive.append(place, known, known.claim(self._writer, oldest))
+            claimed = self._archive.append(place, known, known.claim(self._writer, oldest, topic_id))
             if claimed is not None:
                 return claimed
         why = "others claim it again and again, or the store hides entries"

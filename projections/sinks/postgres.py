@@ -12,7 +12,7 @@ from psycopg import errors
 from projections import offset_store, replay_ledger
 from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
 from projections.offset_store import Connection
-from projections.sink import Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Place, Rows, Step
 from projections.writer import encoded, reduced, write
 from schemas import metric
 from schemas.columnar import ROW
@@ -38,10 +38,10 @@ class PostgresSink:
                 dsn, autocommit=True, connect_timeout=_CONNECT_S, application_name=worker, options=_SESSION
             )
 
-    def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+    def claim(self, oldest: Mapping[Place, int], topic_ids: Mapping[str, str] = NO_IDS) -> dict[Place, Claim]:
         """See Sink."""
         with translated():
-            claims = offset_store.claim(self._connection, self._worker, oldest)
+            claims = offset_store.claim(self._connection, self._worker, oldest, topic_ids)
         self._epochs |= {place: claim.epoch for place, claim in claims.items()}
         return claims
 

@@ -24,7 +24,7 @@ from redis.retry import Retry
 
 from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
 from projections.reduction import rank, reduced
-from projections.sink import Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Place, Rows, Step
 from projections.table import Mode, Table
 from schemas import metric
 
@@ -83,6 +83,7 @@ class RedisSink:
     def __init__(self, url: str, worker: str) -> None:
         self._worker = worker
         self._offsets = f"{PREFIX}:_offsets:{worker}"
+        self._topics = f"{PREFIX}:_topics:{worker}"
         # Nothing is tried again here: a script whose answer was lost may have run, and would find its own step taken.
         try:
             self._client = Redis.from_url(
@@ -100,13 +101,17 @@ class RedisSink:
         with _translated(worker):
             self._client.ping()
 
-    def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+    def claim(self, oldest: Mapping[Place, int], topic_ids: Mapping[str, str] = NO_IDS) -> dict[Place, Claim]:
         """See Sink."""
         arguments = [word for place, offset in oldest.items() for word in (_field(place), offset)]
         with _translated(self._worker):
             found = cast("list[tuple[str, str]]", self._claim(keys=[self._offsets], args=arguments))
+            # Beside the offsets, not in their script: an id that is there never changes.
+            for name, topic_id in topic_ids.items():
+                self._client.hsetnx(self._topics, name, topic_id)
+            known = cast("dict[str, str]", self._client.hgetall(self._topics))
         return {
-            place: Claim(int(next_offset), int(epoch))
+            place: Claim(int(next_offset), int(epoch), known.get(place[0], ""))
             for place, (next_offset, epoch) in zip(oldest, found, strict=True)
         }
 

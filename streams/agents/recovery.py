@@ -65,7 +65,7 @@ def market_group(group_id: str, number: int) -> str:
 def recover(kafka: Mapping[str, Any], codec: Codec, group_id: str, numbers: Iterable[int]) -> dict[int, Recovered]:
     """Reads all that the owner of some partitions of facilities needs to go on.
 
-    Raises LogUnavailableError, LostEndError and the registry's errors.
+    Raises LogUnavailableError, LostLogError and the registry's errors.
     """
     with unavailable():
         master = master_data(kafka, codec)
@@ -237,7 +237,7 @@ def _last_offsets(kafka: Mapping[str, Any], names: Iterable[str]) -> dict[Place,
 def committed(kafka: Mapping[str, Any], group_id: str, places: list[Place]) -> dict[Place, int]:
     """The offset at which a group goes on in each place; none where it has committed none.
 
-    Raises LogUnavailableError, and LostEndError where a log ends before what was committed.
+    Raises LogUnavailableError, and LostLogError where a log ends before what was committed.
     """
     consumer = Consumer({**kafka, "group.id": group_id, "enable.auto.commit": False})
     starts: dict[Place, int] = {}

@@ -57,7 +57,7 @@ class Router(Owner):
         return self._state
 
     def recovered(self) -> RouterState:
-        """Reads what the log says; blocks. Raises LogUnavailableError, LostEndError and the registry's errors."""
+        """Reads what the log says; blocks. Raises LogUnavailableError, LostLogError and the registry's errors."""
         kafka, codec = self.context.kafka, self.context.codec
         place = Place(REQUESTS, 0)
         with recovery.unavailable():

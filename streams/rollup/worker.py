@@ -40,7 +40,7 @@ class RollupConfig:
 def run(config: RollupConfig, stop: threading.Event) -> None:
     """Runs until `stop` is set; waits with backoff while the broker or the registry is away.
 
-    Raises UnknownSchemaError where the schemas are not registered, and LostEndError.
+    Raises UnknownSchemaError where the schemas are not registered, and LostLogError.
     """
     registry = Registry(config.registry_url)
     backoff = Backoff(WORKER, "from the committed offsets")

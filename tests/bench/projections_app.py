@@ -15,7 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from hcp import allocator, collector
 from projections.consumer_setting import consumer_settings
 from projections.session import ProjectionSession
-from projections.sink import Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Place, Rows, Step
 from projections.sinks.postgres import PostgresSink
 from projections.table import Database, Mode, Table
 from projections.worker import ProjectionConfig
@@ -57,7 +57,7 @@ class _Nowhere:
     fresh_start = "it keeps nothing"
     applied_at = 0.0
 
-    def claim(self, oldest: Mapping[Place, int]) -> dict[Place, Claim]:
+    def claim(self, oldest: Mapping[Place, int], topic_ids: Mapping[str, str] = NO_IDS) -> dict[Place, Claim]:
         return {place: Claim(offset, 1) for place, offset in oldest.items()}
 
     def release(self, places: Sequence[Place]) -> None:

@@ -77,7 +77,9 @@ def test_a_log_that_lost_its_end_stops_the_worker_until_its_tables_are_made_of_i
     world.start()
     world.await_rows(SUBJECTS, lambda rows: len(rows) == 5)
     assert world.end(signal.SIGTERM) == 0
+    # As after an unclean election: the log is shorter, and nothing says that it is another one.
     made_anew(world.stack, entry)
+    world.query("UPDATE projection_offsets SET topic_id = NULL RETURNING 1")
     sent(world, 6, 7)
     world.start()
     assert world.processes.pop().wait(TIMEOUT_S) == 1
@@ -91,6 +93,29 @@ def test_a_log_that_lost_its_end_stops_the_worker_until_its_tables_are_made_of_i
     sent(world, 8)
     world.start()
     world.await_rows(SUBJECTS, lambda rows: rows == subjects(6, 7, 8))
+
+
+def test_a_topic_made_anew_that_outgrew_what_was_handled_stops_the_worker_until_its_tables_are_made_of_it(
+    postgres_world: ProjectionWorld,
+) -> None:
+    world, entry = postgres_world, postgres_world.topics["audit.events"]
+    sent(world, 1, 2)
+    world.start()
+    world.await_rows(SUBJECTS, lambda rows: len(rows) == 2)
+    assert world.end(signal.SIGTERM) == 0
+    made_anew(world.stack, entry)
+    sent(world, 3, 4, 5, 6)
+    world.start()
+    assert world.processes.pop().wait(TIMEOUT_S) == 1
+    said = world.output.read_text()
+    assert f"{entry.name} [0]: the topic was made anew since {world.group_id} has handled it" in said
+    assert "`hcp rebuild --all --allow-shrink`" in said
+    assert world.query(SUBJECTS) == subjects(1, 2)
+    with pytest.raises(ShrinkError, match=f"holds rows of a former {entry.name}"):
+        rebuilt(world, AUDIT_LOGS)
+    assert rebuilt(world, AUDIT_LOGS, allow_shrink=True).rows == 2
+    world.start()
+    world.await_rows(SUBJECTS, lambda rows: rows == subjects(3, 4, 5, 6))
 
 
 def test_the_rollup_stops_at_a_log_that_lost_its_end_and_goes_on_where_its_group_is_set(

@@ -244,7 +244,7 @@ def test_while_tables_are_swapped_the_worker_can_not_move(postgres_world: Projec
         psycopg.connect(postgres_world.dsn, autocommit=True) as other,
     ):
         offset_store.claim(other, postgres_world.group_id, {place: 5})
-        live = LiveWorker(one, config(postgres_world, AUDIT_LOGS), lambda: {place: (0, 9)})
+        live = LiveWorker(one, config(postgres_world, AUDIT_LOGS), lambda: {place: (0, 9)}, {})
         with one.transaction():
             assert live.locked_ends({place: 3}) == {place: 5}
             other.execute("SET lock_timeout = '50ms'")

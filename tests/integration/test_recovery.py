@@ -7,7 +7,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from confluent_kafka.admin import AdminClient
 
 from schemas.catalog import topic
-from schemas.log_position import LostEndError
+from schemas.log_position import LostLogError
 from streams.agents import recovery
 from streams.agents.held_offset import Place
 from tests.agents_world import World
@@ -59,5 +59,5 @@ def test_an_owner_goes_on_at_the_oldest_record_and_refuses_a_log_that_lost_its_e
     deleted.result(120)
     assert recovery.committed(world.kafka, group_id, [place]) == {place: 3}
     group_is_set_to(6)
-    with pytest.raises(LostEndError, match=f"ends at offset 5, and agents .* up to 6.* --group {group_id} "):
+    with pytest.raises(LostLogError, match=f"ends at offset 5, and agents .* up to 6.* --group {group_id} "):
         recovery.committed(world.kafka, group_id, [place])

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from projections.error import FencedError, ProjectionError, RefusedError, TooLargeError, UnavailableError
-from projections.sink import Claim, Place, Sink, Step
+from projections.sink import NO_IDS, Claim, Place, Sink, Step
 from projections.sinks.mongo import MongoSink
 from projections.sinks.neo4j import Neo4jSink
 from tests.store_world import (
@@ -55,6 +55,20 @@ def test_a_first_claim_starts_at_the_oldest_record_and_a_later_one_where_the_row
     assert sink.claim({ONE: 7, TWO: 0}) == {ONE: Claim(7, epoch=1), TWO: Claim(0, epoch=1)}
     sink.apply([workload_rows(workload_step(store.prefix + "a"))], {ONE: Step(7, 9, epoch=1)})
     assert sink_of(store, opened).claim({ONE: 8, TWO: 0}) == {ONE: Claim(9, epoch=2), TWO: Claim(0, epoch=2)}
+
+
+@every_store
+def test_the_topic_that_offsets_are_of_is_kept_from_the_first_claim_that_tells_it(
+    store: StoreWorld, opened: ExitStack
+) -> None:
+    name = ONE[0]
+    sink = sink_of(store, opened)
+    assert sink.claim({ONE: 0}) == {ONE: Claim(0, epoch=1)}
+    assert sink.claim({ONE: 0}, {name: "first"}) == {ONE: Claim(0, 2, "first")}
+    sink.apply([workload_rows(workload_step(store.prefix + "a"))], {ONE: Step(0, 1, epoch=2)})
+    later = sink_of(store, opened)
+    assert later.claim({ONE: 0, TWO: 4}, {name: "other"})[ONE] == Claim(1, 3, "first")
+    assert later.claim({ONE: 0})[ONE] == Claim(1, 4, "first")
 
 
 @every_store
@@ -240,7 +254,7 @@ def test_a_claim_that_is_not_done_yet_stops_who_reads_the_epoch_behind_it(store:
     blocked = "SHOW TRANSACTIONS YIELD status WHERE status STARTS WITH 'Blocked' RETURN count(*)"
     with ThreadPoolExecutor(1) as pool:
         with successor._transaction() as claiming:
-            successor._claim_in(claiming, {ONE: 0})
+            successor._claim_in(claiming, {ONE: 0}, NO_IDS)
             late = pool.submit(zombie.apply, [workload_rows(workload_step(store.prefix + "a"))], {ONE: Step(0, 1, 1)})
             while store.query(blocked) == [(0,)]:
                 assert not late.done()

@@ -112,11 +112,14 @@ def test_what_kafka_has_forgotten_comes_from_the_archive(archive_world: ArchiveW
     assert archive.ledger(place).gaps == {40: 45}
 
 
-def test_an_archive_of_another_cluster_is_refused(archive_world: ArchiveWorld) -> None:
+@pytest.mark.parametrize(
+    ("following", "topic_id"), [pytest.param(7, "", id="beyond the end"), pytest.param(0, "other", id="another id")]
+)
+def test_an_archive_of_another_cluster_is_refused(archive_world: ArchiveWorld, following: int, topic_id: str) -> None:
     world = archive_world.world
     archive = archive_world.archive
     place = (world.topics[TRANSITIONS].name, 0)
-    ledger = archive.append(place, archive.ledger(place), archive.ledger(place).claim("w", 7))
+    ledger = archive.append(place, archive.ledger(place), archive.ledger(place).claim("w", following, topic_id))
     assert ledger is not None
     with pytest.raises(LogReadError, match="they are not of the same topic"):
         past(world, AtTime(at(0)), archive)

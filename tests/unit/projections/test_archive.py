@@ -141,6 +141,13 @@ def test_an_owner_that_was_overtaken_can_not_write_and_its_files_go(url: str) ->
     assert set(store.paths("topic=audit.events")) == set(archive.ledger(place).files)
 
 
+def test_the_topic_of_an_archive_is_that_of_the_first_claim_that_told_it(url: str) -> None:
+    place = PLACES[0]
+    told = [{}, {place[0]: "first"}, {place[0]: "other"}, {}]
+    found = [ParquetSink(ArchiveStore(url), "w").claim({place: 0}, ids)[place] for ids in told]
+    assert found == [Claim(0, 1), Claim(0, 2, "first"), Claim(0, 3, "first"), Claim(0, 4, "first")]
+
+
 def test_a_claim_that_sleeps_deletes_no_file_of_a_later_owner(url: str) -> None:
     store = ArchiveStore(url)
     place = PLACES[0]

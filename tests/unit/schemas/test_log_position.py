@@ -3,7 +3,7 @@
 import pytest
 
 from schemas import metric
-from schemas.log_position import LostEndError, group_reset, resumed
+from schemas.log_position import LostLogError, group_reset, require_same_topic, resumed
 
 PLACE = ("audit.events", 2)
 
@@ -27,10 +27,24 @@ def test_what_retention_took_is_counted(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_an_end_before_what_was_handled_is_refused_with_the_mend() -> None:
-    with pytest.raises(LostEndError) as refused:
+    with pytest.raises(LostLogError) as refused:
         resumed("tester", PLACE, 10, (3, 9), mend=group_reset("g", PLACE))
     assert str(refused.value) == (
         "audit.events [2]: the log ends at offset 9, and tester has handled it up to 10: its end was lost, or the "
         "topic was made anew; `kafka-consumer-groups --group g --topic audit.events:2 --reset-offsets --to-latest "
         "--execute` lets it go on from there"
+    )
+
+
+@pytest.mark.parametrize(("known", "now"), [("", "b"), ("a", ""), ("a", "a")])
+def test_a_topic_with_its_id_or_without_one_is_the_same(known: str, now: str) -> None:
+    require_same_topic("tester", PLACE, known, now, mend="")
+
+
+def test_a_topic_that_was_made_anew_is_refused_with_the_mend() -> None:
+    with pytest.raises(LostLogError) as refused:
+        require_same_topic("tester", PLACE, "a", "b", mend="fill it again")
+    assert str(refused.value) == (
+        "audit.events [2]: the topic was made anew since tester has handled it: its offsets are those of the former "
+        "one (id a, now b); fill it again"
     )
