@@ -32,7 +32,8 @@ def topic_ids(kafka: Mapping[str, Any], names: Collection[str]) -> dict[str, str
     # Held while it is asked: a client that nobody holds ends, and its answers with it.
     admin = AdminClient(dict(kafka))
     futures = admin.describe_topics(TopicCollection(list(names)), request_timeout=_REQUEST_S)
-    return {name: str(future.result(_REQUEST_S).topic_id) for name, future in futures.items()}
+    # Without a limit of its own, which could come first and is another error: the request's ends it.
+    return {name: str(future.result().topic_id) for name, future in futures.items()}
 
 
 def require_same_topic(worker: str, place: tuple[str, int], known_id: str, topic_id: str, *, mend: str) -> None:
