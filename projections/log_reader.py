@@ -79,6 +79,7 @@ class LogReader:
         """
         kafka_name = name or topic.name
         found = {}
+        topic_id = self._topic_id(kafka_name) if self._archive else ""
         for partition in self._partitions(kafka_name):
             try:
                 place = TopicPartition(kafka_name, partition)
@@ -89,7 +90,7 @@ class LogReader:
             if ledger is None or ledger.number == 0:
                 found[partition] = Extent(oldest, oldest, oldest, end, 0, {})
                 continue
-            if ledger.following > end or ledger.topic_id not in {"", self._topic_id(kafka_name)}:
+            if ledger.following > end or ledger.topic_id not in {"", topic_id}:
                 raise LogReadError(
                     f"{kafka_name} [{partition}]: the archive has offsets up to {ledger.following} and Kafka's end is "
                     f"{end}: they are not of the same topic; set HCP_ARCHIVE_URL to an archive of its own"

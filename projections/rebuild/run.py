@@ -119,7 +119,6 @@ class _Rebuild:
             chunk_swap.require_attachable(self._connection, self._table)
         else:
             form.require_replaceable(self._connection, self._table)
-        self._require_same_topics()
         is_resumed = self._fill()
         # 3.
         before, after = self._measured(count)
@@ -151,6 +150,7 @@ class _Rebuild:
 
     def _fill(self) -> bool:
         """Steps 1 and 2."""
+        self._require_same_topics()
         self._live.require_offsets_of_its_own()
         ends = self._live.ends()
         is_resumed = self._filling.begin(self._live.bounds, ends, from_scratch=self._config.from_scratch)
