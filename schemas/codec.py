@@ -84,7 +84,9 @@ class Codec:
         try:
             record: Any = fastavro.schemaless_reader(body, writer, self._reader_schema(topic))
         except Exception as error:
-            raise UndecodableError(f"not a {topic.event_class.__name__}: {type(error).__name__}: {error}") from error
+            # The reader's own words name its buffer, by an address that is another each time.
+            said = str(error).partition(" from <")[0]
+            raise UndecodableError(f"not a {topic.event_class.__name__}: {type(error).__name__}: {said}") from error
         if body.read(1):
             raise UndecodableError(f"not a {topic.event_class.__name__}: bytes left over after the record")
         return from_record(topic.event_class, record)

@@ -1,28 +1,37 @@
 """A batch of Kafka values to one frame, without a Python object a record.
 
-A batch of one writer schema without a flaw is read at once by `schemas.container`. Any other is grouped by schema id,
-and a group that does not decode is halved until few are left: the codec says which of these are bad and why. They are
-rejected, the others go through.
+Values of one schema id, as nearly all of a batch are, are read at once by `schemas.block_reader`, those of others by
+themselves. Of a value that does not decode the codec says why; it is rejected, and costs no other anything.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
+from schemas.block_reader import BlockReader, Read
 from schemas.catalog import Topic
 from schemas.codec import HEADER_BYTES, Codec, UndecodableError, header, read_schema_id
-from schemas.column_type import column_types, has_map
-from schemas.container import Reader, reader
+from schemas.column_type import UnsupportedTypeError, column_types, has_map
+from schemas.record_reader import RecordReader
 from schemas.registry import Registry, UnknownSchemaError
-from schemas.resolution import default_of
+from schemas.resolution import default_of, resolve
+from schemas.value_block import ValueBlock
 
 ROW = "_row"
 """Column with the position of the message in the batch, UInt32."""
-_FEW = 256
-"""Messages that the codec (4 us each) looks at where halving on would take two reads (100 us each) a bad message."""
+
+
+class Reader(Protocol):
+    """Reads the values of one schema id."""
+
+    def read(self, block: ValueBlock) -> Read:
+        """Returns what of the block is good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,91 +71,85 @@ class ColumnarDecoder:
         self._fields = [f for f in self._schema["fields"] if columns is None or f["name"] in columns]
         self._types = column_types(self._schema)
         self._readers: dict[int, Reader] = {}
-        self.fallbacks = 0
-        """How often a batch was halved because something in it did not decode."""
 
-    def decode(self, values: Sequence[bytes | None]) -> DecodedBatch:
+    def decode(self, values: Sequence[bytes | None] | ValueBlock) -> DecodedBatch:
         """Returns the batch as a frame and its rejects; never raises for what a message holds.
 
         Raises RegistryUnavailableError where a schema id is new and the registry does not answer.
         """
+        block = values if isinstance(values, ValueBlock) else ValueBlock.of(values)
         outcome = _Outcome()
-        if not self._decode_alike(values, outcome):
-            for schema_id, rows in self._by_schema(values, outcome).items():
-                try:
-                    chosen = self._reader(schema_id)
-                except UnknownSchemaError as error:
-                    outcome.rejects += [Reject(row, type(error).__name__, str(error)) for row in rows]
-                    continue
-                self._decode(chosen, values, rows, outcome)
-        frames = outcome.frames or [self._aligned(pl.DataFrame(), ())]
+        self._decode_first(block, outcome)
+        frames = outcome.frames or [self._aligned(pl.DataFrame(), np.zeros(0, np.int64))]
         frame = frames[0] if len(frames) == 1 else pl.concat(frames).sort(ROW)
         return DecodedBatch(frame, tuple(sorted(outcome.rejects, key=lambda reject: reject.row)))
 
-    def _decode_alike(self, values: Sequence[bytes | None], outcome: _Outcome) -> bool:
-        """Decodes a batch without a flaw and of one schema, as nearly all are, without a look at its values."""
+    def _decode_first(self, block: ValueBlock, outcome: _Outcome) -> None:
+        """Decodes those of the first one's schema without a look at any of them, and then the others."""
+        rows = np.arange(len(block))
+        others: Sequence[int] = range(len(block))
         try:
-            decoded = self._reader(read_schema_id(values[0])).read(values)  # type: ignore[arg-type]
-        except (IndexError, TypeError, UndecodableError, UnknownSchemaError):
-            # Empty, a message without value, or a bad first one.
-            return False
-        if decoded is None:
-            self.fallbacks += 1
-            return False
-        outcome.frames.append(self._aligned(decoded, range(len(values))))
-        return True
+            first = self._reader(read_schema_id(block[0])) if len(block) else None
+        except (UndecodableError, UnknownSchemaError):
+            first = None
+        if first is not None:
+            others = self._decode(first, block, rows, outcome)
+        for schema_id, alike in self._by_schema(block, others, outcome).items():
+            try:
+                chosen = self._reader(schema_id)
+            except UnknownSchemaError as error:
+                outcome.rejects += [Reject(row, type(error).__name__, str(error)) for row in alike]
+                continue
+            left = self._decode(chosen, block.take(alike), np.array(alike), outcome)
+            assert not left, "values of one schema id were not"
 
-    def _by_schema(self, values: Sequence[bytes | None], outcome: _Outcome) -> dict[int, list[int]]:
+    def _by_schema(self, block: ValueBlock, rows: Sequence[int], outcome: _Outcome) -> dict[int, list[int]]:
         prefixes: dict[bytes | None, list[int]] = {}
-        for row, value in enumerate(values):
+        for row in rows:
+            value = block[row]
             prefixes.setdefault(value if value is None else value[:HEADER_BYTES], []).append(row)
         groups: dict[int, list[int]] = {}
-        for prefix, rows in prefixes.items():
+        for prefix, alike in prefixes.items():
             try:
-                groups[read_schema_id(prefix)] = rows
+                groups[read_schema_id(prefix)] = alike
             except UndecodableError as error:
-                outcome.rejects += [Reject(row, type(error).__name__, str(error)) for row in rows]
+                outcome.rejects += [Reject(row, type(error).__name__, str(error)) for row in alike]
         return groups
 
     def _reader(self, schema_id: int) -> Reader:
         if schema_id not in self._readers:
             writer = self._registry.writer_schema(schema_id)
             names = [f["name"] for f in self._fields]
-            self._readers[schema_id] = reader(writer, self._schema, names, header(schema_id))
+            resolution = resolve(writer, self._schema, names)
+            reader: Reader = RecordReader(writer, self._schema, names, header(schema_id))
+            if resolution.is_columnar:
+                with suppress(UnsupportedTypeError):
+                    reader = BlockReader(writer, resolution.sources, header(schema_id))
+            self._readers[schema_id] = reader
         return self._readers[schema_id]
 
-    def _decode(self, chosen: Reader, values: Sequence[bytes | None], rows: list[int], outcome: _Outcome) -> None:
-        decoded = chosen.read([values[row] for row in rows])  # type: ignore[misc]
-        if decoded is not None:
-            outcome.frames.append(self._aligned(decoded, rows))
-        elif len(rows) == 1:
-            if self._refuse(values, rows, outcome):
-                reason = f"not a {self._topic.event_class.__name__}: the columnar reader refuses it"
-                outcome.rejects.append(Reject(rows[0], UndecodableError.__name__, reason))
-        else:
-            self.fallbacks += 1
-            # One by one in the codec is cheaper than halving on, so that a topic full of garbage stays bearable.
-            good = self._refuse(values, rows, outcome) if len(rows) <= _FEW else rows
-            half = len(rows) // 2
-            for part in [good] if len(good) < len(rows) else [rows[:half], rows[half:]]:
-                if part:
-                    self._decode(chosen, values, part, outcome)
+    def _decode(
+        self, chosen: Reader, block: ValueBlock, rows: npt.NDArray[np.int64], outcome: _Outcome
+    ) -> Sequence[int]:
+        """Decodes values that are those `rows` of the batch; returns the rows of those of another schema."""
+        read = chosen.read(block)
+        if len(read.rows):
+            outcome.frames.append(self._aligned(read.frame, rows[read.rows]))
+        outcome.rejects += [self._refused(block[bad], int(rows[bad])) for bad in read.bad]
+        return rows[read.others].tolist() if len(read.others) else ()
 
-    def _refuse(self, values: Sequence[bytes | None], rows: list[int], outcome: _Outcome) -> list[int]:
-        """Rejects the rows that the codec refuses, in its words, and returns the others."""
-        good = []
-        for row in rows:
-            try:
-                self._codec.decode(self._topic, values[row])
-            except UndecodableError as error:
-                outcome.rejects.append(Reject(row, type(error).__name__, str(error)))
-            else:
-                good.append(row)
-        return good
+    def _refused(self, value: bytes | None, row: int) -> Reject:
+        """Returns what is wrong with a value, in the codec's words where it has any."""
+        try:
+            self._codec.decode(self._topic, value)
+        except UndecodableError as error:
+            return Reject(row, type(error).__name__, str(error))
+        reason = f"not a {self._topic.event_class.__name__}: the columnar reader refuses it"
+        return Reject(row, UndecodableError.__name__, reason)
 
-    def _aligned(self, decoded: pl.DataFrame, rows: Sequence[int]) -> pl.DataFrame:
+    def _aligned(self, decoded: pl.DataFrame, rows: npt.NDArray[np.int64]) -> pl.DataFrame:
         columns = [column(decoded, self._schema, f, self._types[f["name"]], len(rows)) for f in self._fields]
-        return pl.DataFrame([*columns, pl.Series(ROW, rows, dtype=pl.UInt32)])
+        return pl.DataFrame([*columns, pl.Series(ROW, rows.astype(np.uint32))])
 
 
 def column(

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import fastavro
+import numba
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas import avro_kernel
 from schemas.catalog import TOPICS, Topic, topic
 from schemas.codec import Codec, UndecodableError, header
 from schemas.columnar import ROW, ColumnarDecoder
@@ -203,16 +205,12 @@ def test_a_corrupt_batch_decodes_as_its_messages_do_one_by_one(values: list[byte
 @settings(max_examples=20)
 @given(data=st.data())
 def test_numbers_out_of_place_in_any_topic_cost_only_their_messages(entry: Topic, data: st.DataObject) -> None:
-    # Whether the message itself passes may differ from the codec: polars does not check the number of a union's branch.
     registry = registry_of(entry)
     event = data.draw(events_of(entry))
     value = Codec(registry).encode(entry, event)
     place = data.draw(st.integers(5, len(value) - 1))
     bad = value[:place] + data.draw(st.sampled_from(LONG_NUMBERS)) + value[place + 1 :]
-    batch = ColumnarDecoder(entry, registry).decode([value, bad, value])
-    others = batch.frame.filter(pl.col(ROW) != 1)
-    assert [canonical(row) for row in others.to_dicts()] == [canonical({**plain(event), ROW: row}) for row in (0, 2)]
-    assert sorted([*batch.frame[ROW], *(reject.row for reject in batch.rejects)]) == [0, 1, 2]
+    assert_as_one_by_one(entry, registry, [value, bad, value])
 
 
 def routed(priority: int) -> RoutedRequest:
@@ -230,8 +228,8 @@ def routed(priority: int) -> RoutedRequest:
 @pytest.mark.parametrize(
     ("name", "event"),
     [
-        pytest.param("telemetry.asic", lambda number: reading(0, fan_rpm=number), id="reader of blocks"),
-        pytest.param("workloads.requests", lambda number: submit(priority=number), id="reader of records"),
+        pytest.param("telemetry.asic", lambda number: reading(0, fan_rpm=number), id="a field of its own"),
+        pytest.param("workloads.requests", lambda number: submit(priority=number), id="beside an array"),
         pytest.param("workloads.routed", routed, id="within a record"),
     ],
 )
@@ -347,21 +345,42 @@ def test_numbers_are_promoted_as_avro_says(narrow: str) -> None:
     assert ColumnarDecoder(ASIC, registry).decode(values).frame["temp_c"].to_list() == [61.0, 60.0]
 
 
-def test_a_clean_batch_is_read_at_once() -> None:
-    decoder = ColumnarDecoder(ASIC, registry_of(ASIC))
-    decoder.decode([asic_value(number) for number in range(1000)])
-    assert decoder.fallbacks == 0
-
-
-def test_one_bad_message_of_many_costs_a_few_reads() -> None:
-    decoder = ColumnarDecoder(ASIC, registry_of(ASIC))
+def test_a_bad_message_among_many_costs_only_itself() -> None:
     values = [asic_value(number) for number in range(5000)]
     values[1234] = values[1234][:-3]
-    batch = decoder.decode(values)
+    batch = ColumnarDecoder(ASIC, registry_of(ASIC)).decode(values)
     assert [reject.row for reject in batch.rejects] == [1234]
     assert batch.frame[ROW].to_list() == [row for row in range(5000) if row != 1234]
-    # log2(5000 / 256) halvings are 5, one look at the few, and the first try.
-    assert decoder.fallbacks <= 8
+    assert batch.frame["power_w"].to_list() == [3000.0 + row for row in range(5000) if row != 1234]
+
+
+@pytest.fixture(scope="module")
+def checked() -> Callable[..., None]:
+    """The loop, which raises IndexError where it would read or write beyond an array."""
+    return cast("Callable[..., None]", numba.njit(boundscheck=True)(cast("Any", avro_kernel.decode).py_func))
+
+
+@pytest.mark.parametrize("entry", TOPICS, ids=lambda entry: entry.name)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_nothing_is_read_or_written_out_of_place(
+    entry: Topic, data: st.DataObject, checked: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = registry_of(entry)
+    values = []
+    for event in data.draw(st.lists(events_of(entry), min_size=1, max_size=3)):
+        value = bytearray(Codec(registry).encode(entry, event))
+        for _ in range(data.draw(st.integers(0, 3))):
+            place = data.draw(st.integers(5, len(value) - 1))
+            value[place : place + 1] = data.draw(st.sampled_from([*LONG_NUMBERS, b"", b"\x00", b"\x01", b"\xff"]))
+        values.append(bytes(value))
+    # As the last bytes of a buffer there is nothing behind them.
+    expected = ColumnarDecoder(entry, registry).decode(values)
+    with monkeypatch.context() as patch:
+        patch.setattr(avro_kernel, "decode", checked)
+        found = ColumnarDecoder(entry, registry).decode(values)
+    assert [canonical(row) for row in found.frame.to_dicts()] == [canonical(row) for row in expected.frame.to_dicts()]
+    assert [reject.row for reject in found.rejects] == [reject.row for reject in expected.rejects]
 
 
 def test_limited_columns_are_the_only_ones() -> None:
