@@ -16,7 +16,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from hcp.event_log import EventLog, LogError
 from schemas.catalog import DEAD_LETTER_MAX_BYTES
-from schemas.dead_letter import DeadLetter, Header, LetterId, NotALetterError, Resolution, Resolved, parse
+from schemas.dead_letter import DeadLetter, LetterId, NotALetterError, Resolution, Resolved, parse
+from schemas.message_block import Header
 
 _FLUSH_S = 30.0
 _POLL_S = 0.1

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 
 from projections.archive_log import ArchivedFile, ArchiveError, Entry, Ledger, from_bytes, to_bytes
 from projections.archive_store import DRAFT, ArchiveStore
-from projections.sink import Place
+from schemas.message_block import Place
 
 _LEDGER_EVERY = 64
 _KEPT_ENTRIES = 1024

@@ -8,7 +8,7 @@ from projections.archive import Archive
 from projections.archive_log import ArchivedFile, Ledger
 from projections.log_column import OFFSET, PARTITION
 from projections.parquet_file import decoded
-from projections.sink import Place
+from schemas.message_block import Place
 
 
 def problems(archive: Archive, place: Place) -> tuple[Ledger, list[str]]:

@@ -9,10 +9,10 @@ from projections.archive import Archive
 from projections.archive_log import ArchivedFile, ArchiveError
 from projections.log_column import LOG_COLUMNS, OFFSET
 from projections.parquet_file import decoded
-from projections.sink import Place
 from schemas.catalog import Topic, topic
 from schemas.column_type import column_types
 from schemas.columnar import column
+from schemas.message_block import Place
 
 WINDOW = 100_000
 """Offsets in a frame: files of different dates overlap in offsets, and only those of the window are in memory."""

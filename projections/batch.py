@@ -4,16 +4,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
-from confluent_kafka import Message
 
 from schemas.catalog import Topic
-from schemas.columnar import ColumnarDecoder, Reject
+from schemas.columnar import ColumnarDecoder
 from schemas.dead_letter import STAGE_DECODE, STAGE_RULE, DeadLetter
+from schemas.message_block import MessageBlock, Record
 from schemas.registry import Registry
+from schemas.reject import Reject
 from schemas.rule import REFERENCES, accepted, unknown_references, violations
-
-_SAMPLE = 16
-"""One value in so many is measured: the length of each would take a seventh of the time of decoding it."""
+from schemas.value_block import ValueBlock
 
 FacilityLookup = Callable[[Collection[str]], Collection[str]]
 """Returns the registered facilities, looked up anew where one of those wanted is not known."""
@@ -23,7 +22,7 @@ FacilityLookup = Callable[[Collection[str]], Collection[str]]
 class Accepted:
     """A decoded batch: `frame` has the event's columns and `_row`; `dead` is what was refused, in the order it came.
 
-    `payload_bytes` is about the size of all values together.
+    `payload_bytes` is the size of all values together.
     """
 
     frame: pl.DataFrame
@@ -48,17 +47,14 @@ class TopicReader:
         self._worker = worker
         self._facilities = facilities
 
-    def read(self, messages: Sequence[Message]) -> Accepted:
+    def read(self, messages: MessageBlock) -> Accepted:
         """Returns what of the messages may be written. Raises RegistryUnavailableError and KafkaException."""
-        values = list(map(Message.value, messages))
-        checked = self.check(values)
+        checked = self.check(messages.values)
         dead = [self._dead(messages[reject.row], stage, reject) for stage, reject in checked.refused]
         dead.sort(key=lambda letter: (letter.partition, letter.offset))
-        sample = values[::_SAMPLE]
-        payload_bytes = sum(map(len, filter(None, sample))) * len(values) // max(1, len(sample))
-        return Accepted(checked.frame, tuple(dead), payload_bytes)
+        return Accepted(checked.frame, tuple(dead), messages.payload_bytes)
 
-    def check(self, values: Sequence[bytes | None]) -> Checked:
+    def check(self, values: Sequence[bytes | None] | ValueBlock) -> Checked:
         """Returns what of the values may be written. Raises RegistryUnavailableError and KafkaException."""
         decoded = self._decoder.decode(values)
         broken = violations(self.topic.event_class, decoded.frame)
@@ -74,5 +70,5 @@ class TopicReader:
             return ()
         return unknown_references(frame, field, self._facilities(frame[field].unique().to_list()))
 
-    def _dead(self, message: Message, stage: str, reject: Reject) -> DeadLetter:
-        return DeadLetter.of(message, worker=self._worker, stage=stage, error=reject.error, reason=reject.reason)
+    def _dead(self, record: Record, stage: str, reject: Reject) -> DeadLetter:
+        return DeadLetter.of(record, worker=self._worker, stage=stage, error=reject.error, reason=reject.reason)

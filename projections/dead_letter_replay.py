@@ -18,13 +18,14 @@ import polars as pl
 
 from projections.batch import TopicReader
 from projections.error import ProjectionError, RefusedError
-from projections.sink import Place, Rows
+from projections.sink import Rows
 from projections.worker import ProjectionConfig
 from schemas.codec import Codec
-from schemas.columnar import ROW
 from schemas.dead_letter import STAGE_WRITE, DeadLetter, LetterId
 from schemas.facility_directory import FacilityDirectory
+from schemas.message_block import Place
 from schemas.registry import Registry
+from schemas.reject import ROW
 
 
 class Outcome(StrEnum):

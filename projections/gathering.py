@@ -3,13 +3,11 @@
 What is gathered is applied by nobody yet: losing it costs reading it again.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException, Message
-
 from projections.batch_size import BatchPolicy
-from projections.sink import Place
+from schemas.message_block import MessageBlock, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,37 +24,35 @@ class Gathering:
     def __init__(self, policy: GatherPolicy | None, memory: BatchPolicy) -> None:
         self._policy = policy
         self._memory = memory
-        self._messages: list[Message] = []
-        self._payload_bytes = 0
+        self._blocks: list[MessageBlock] = []
         self._since = 0.0
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return sum(map(len, self._blocks))
 
-    def add(self, messages: Sequence[Message], now: float) -> None:
-        """Takes what was read at `now`, s. Raises KafkaException for an error that came in place of a message."""
-        if messages and not self._messages:
+    def add(self, messages: MessageBlock, now: float) -> None:
+        """Takes what was read at `now`, s."""
+        if not len(messages):
+            return
+        if not self._blocks:
             self._since = now
-        self._messages += messages
-        if self._policy is not None:
-            # Without a policy the batch is made at once, and finds its errors itself.
-            for error in filter(None, map(Message.error, messages)):
-                raise KafkaException(error)
-            self._payload_bytes += sum(len(message.value() or b"") for message in messages)
+        self._blocks.append(messages)
 
     def is_due(self, now: float) -> bool:
         """Whether a batch should be made at `now`, s."""
-        count = len(self._messages)
+        count = len(self)
         if self._policy is None or count == 0:
             return count > 0
-        most = min(self._policy.rows, self._memory.largest(self._payload_bytes / count))
+        payload_bytes = sum(block.payload_bytes for block in self._blocks)
+        most = min(self._policy.rows, self._memory.largest(payload_bytes / count))
         return count >= most or now - self._since >= self._policy.age_s
 
-    def take(self) -> list[Message]:
+    def take(self) -> MessageBlock:
         """Returns the batch, in the order of each partition's log, and starts the next."""
-        taken, self._messages, self._payload_bytes = self._messages, [], 0
-        return taken
+        taken, self._blocks = self._blocks, []
+        return MessageBlock.joined(taken)
 
     def forget(self, places: Collection[Place]) -> None:
         """Drops the messages of partitions that are given away: their next owner reads them."""
-        self._messages = [m for m in self._messages if (m.topic() or "", m.partition() or 0) not in places]
+        kept = [block.without(places) for block in self._blocks]
+        self._blocks = [block for block in kept if len(block)]

@@ -16,10 +16,11 @@ from projections.error import ProjectionError, UnavailableError
 from projections.log_column import with_log_columns
 from schemas.catalog import Cleanup, Topic
 from schemas.codec import Codec
-from schemas.columnar import ROW
 from schemas.facility_directory import FacilityDirectory
 from schemas.log_position import topic_ids
+from schemas.message_block import MessageBlock, Record
 from schemas.registry import Registry
+from schemas.reject import ROW
 
 _TIMEOUT_S = 10.0
 _SHORT_S = 0.2
@@ -115,12 +116,12 @@ class LogReader:
                     at = archived.next_offset
             at = max(at, extent.oldest)
             for messages in self._batches(TopicPartition(kafka_name, partition, at), extent.end):
-                following = (messages[-1].offset() or 0) + 1
+                following = int(messages.offsets[-1]) + 1
                 frame = with_log_columns(reader.read(messages).frame, messages).drop(ROW)
                 yield LogFrame(partition, at, following, frame)
                 at = following
 
-    def _batches(self, start: TopicPartition, end: int) -> Iterator[list[Message]]:
+    def _batches(self, start: TopicPartition, end: int) -> Iterator[MessageBlock]:
         if start.offset >= end:
             return
         idle_s, is_at_end = 0.0, False
@@ -133,7 +134,7 @@ class LogReader:
                     raise UnavailableError(f"{start.topic} [{start.partition}]: Kafka sends nothing")
                 taken, is_at_end = _before(end, messages)
                 if taken:
-                    yield taken
+                    yield MessageBlock.of(list(map(Record.of, taken)))
         except KafkaException as error:
             if error.args[0].code() in {KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET}:  # noqa: SLF001
                 raise LogReadError(

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 
 from projections.error import FencedError
-from projections.sink import NO_IDS, Claim, Place, Step
+from projections.sink import NO_IDS, Claim, Step
+from schemas.message_block import Place
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 

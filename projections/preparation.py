@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 import polars as pl
-from confluent_kafka import Message
 
 from projections.batch import FacilityLookup, TopicReader
 from projections.log_column import with_log_columns
@@ -15,9 +14,10 @@ from projections.raw_batch import RawBatch
 from projections.sink import Rows
 from projections.table import Table
 from schemas.catalog import Topic
-from schemas.columnar import ROW
 from schemas.dead_letter import STAGE_WRITE, DeadLetter
+from schemas.message_block import MessageBlock, Record
 from schemas.registry import Registry
+from schemas.reject import ROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,8 @@ class Preparation:
         times: dict[str, EventTimes] = {}
         payload_bytes = 0
         with self._lock:
-            for name, messages in raw.by_topic.items():
+            for name, blocks in raw.by_topic.items():
+                messages = MessageBlock.joined(blocks)
                 source = self._sources[name]
                 read = self._readers[name].read(messages)
                 dead += read.dead
@@ -124,6 +125,6 @@ def _event_times(frame: pl.DataFrame, field: str) -> EventTimes:
     return EventTimes(newest, (newest - oldest) / len(frame))
 
 
-def of_refused(message: Message, worker: str, error: str, reason: str) -> DeadLetter:
+def of_refused(record: Record, worker: str, error: str, reason: str) -> DeadLetter:
     """Returns the dead letter of a message whose rows the store refused."""
-    return DeadLetter.of(message, worker=worker, stage=STAGE_WRITE, error=error, reason=reason)
+    return DeadLetter.of(record, worker=worker, stage=STAGE_WRITE, error=error, reason=reason)

@@ -7,7 +7,7 @@ import polars as pl
 
 from projections.error import ProjectionError
 from projections.table import Mode, Table, first, newest
-from schemas.columnar import ROW
+from schemas.reject import ROW
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from projections.batch_size import BatchPolicy, BatchSize
 from projections.consumer_setting import consumer_settings
@@ -32,19 +32,19 @@ from projections.gathering import Gathering
 from projections.pipeline import Pipeline
 from projections.preparation import Preparation, Prepared, mergeable, of_refused
 from projections.raw_batch import RawBatch
-from projections.sink import Claim, Place
+from projections.sink import Claim
 from schemas import metric
 from schemas.codec import Codec
 from schemas.facility_directory import FacilityDirectory
 from schemas.log_position import LostLogError, require_same_topic, resumed, topic_ids
+from schemas.message_block import Place
+from schemas.message_queue import MessageQueue
 from schemas.registry import Registry
 
 if TYPE_CHECKING:
     from projections.worker import ProjectionConfig
 
 _POLL_S = 0.05
-_PIECE = 2_000
-"""Messages that are read at once."""
 _PAUSE_AFTER_S = 1.0
 _REQUEST_S = 10.0
 _SHOW_EVERY_S = 1.0
@@ -80,6 +80,7 @@ class ProjectionSession:
         self._finished_at = 0.0
         self._letters = DeadLetterProducer(config.kafka)
         self._consumer = Consumer(consumer_settings(config.kafka, self._worker, config.memory_mb))
+        self._queue = MessageQueue(self._consumer)
         self._consumer.subscribe(
             list(self._sources), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -91,26 +92,21 @@ class ProjectionSession:
         if self._pipeline.is_full:
             self._wait()
         else:
-            messages = self._read()
-            if self._failure is not None:
-                raise self._failure
+            self._poll()
+            messages = self._queue.take(self._size.current, _POLL_S)
             self._gathering.add(messages, time.monotonic())
             if self._gathering.is_due(time.monotonic()):
                 self._submit()
         self._show_lag_when_due()
 
-    def _read(self) -> list[Message]:
-        """Reads a batch, or what there is of it, in pieces.
-
-        The client makes the objects of a call under the interpreter's lock, for which the threads that prepare and
-        apply wait.
-        """
-        size = self._size.current
-        messages = piece = self._consumer.consume(min(_PIECE, size), _POLL_S)
-        while len(piece) == _PIECE and len(messages) < size:
-            piece = self._consumer.consume(min(_PIECE, size - len(messages)), 0)
-            messages += piece
-        return messages
+    def _poll(self) -> None:
+        """Lets the client tell what is no message, such as a rebalance. Raises what went wrong in it, or before."""
+        message = self._consumer.poll(0)
+        if self._failure is not None:
+            raise self._failure
+        if message is not None and (error := message.error()) is not None:
+            raise KafkaException(error)
+        assert message is None, "a message of a partition that was not routed"
 
     @property
     def has_work(self) -> bool:
@@ -128,6 +124,7 @@ class ProjectionSession:
     def close(self) -> None:
         """Leaves the group, the broker and the store."""
         self._pipeline.close()
+        self._queue.close()
         self._consumer.close()
         self._facilities.close()
         self._sink.close()
@@ -149,10 +146,7 @@ class ProjectionSession:
                     self._is_paused = True
                     self._consumer.pause(self._consumer.assignment())
                 if self._is_paused:
-                    message = self._consumer.poll(0)
-                    assert message is None or message.error() is not None, "a paused partition gave a message"
-                    if self._failure is not None:
-                        raise self._failure
+                    self._poll()
                     self._show_lag_when_due()
         finally:
             if self._is_paused:
@@ -206,8 +200,8 @@ class ProjectionSession:
             metric.APPLIED_OFFSET.labels(self._worker, name, partition).set(step.following)
         for table, count in written.items():
             metric.ROWS_WRITTEN.labels(self._worker, table).inc(count)
-        for name, messages in prepared.raw.by_topic.items():
-            metric.EVENTS_IN.labels(self._worker, name).inc(len(messages))
+        for name, blocks in prepared.raw.by_topic.items():
+            metric.EVENTS_IN.labels(self._worker, name).inc(sum(map(len, blocks)))
         for letter in prepared.dead:
             metric.DEAD_LETTERS.labels(self._worker, letter.topic, letter.stage).inc()
 
@@ -267,6 +261,7 @@ class ProjectionSession:
             return
         self._owned.update(claims)
         self._applied.update({place: claim.next_offset for place, claim in claims.items()})
+        self._queue.route(claims)
         consumer.incremental_assign(starts)
         if self._is_paused:
             consumer.pause(starts)

@@ -14,9 +14,7 @@ from typing import Protocol
 import polars as pl
 
 from projections.table import Table
-
-Place = tuple[str, int]
-"""Topic and partition."""
+from schemas.message_block import Place
 
 NO_IDS: Mapping[str, str] = MappingProxyType({})
 

@@ -11,9 +11,9 @@ import polars as pl
 
 from projections.error import ProjectionError
 from projections.log_column import OFFSET, PARTITION
-from projections.sink import Place
 from projections.table import Mode, Table, first, newest
-from schemas.columnar import ROW
+from schemas.message_block import Place
+from schemas.reject import ROW
 
 _FEW = 10_000
 

@@ -16,7 +16,7 @@ from projections.state import AtOffsets, Moment, State, StateError
 from projections.table import Table
 from projections.writer import write
 from schemas.catalog import topic
-from schemas.columnar import ROW
+from schemas.reject import ROW
 
 PREFIX = "state_"
 _SCHEMA = re.compile(r"state_[a-z0-9_]{1,50}")

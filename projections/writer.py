@@ -11,7 +11,7 @@ from psycopg.pq import Format
 from projections.copy_format import HEADER, TRAILER, binary_array, binary_rows
 from projections.offset_store import Connection
 from projections.table import Mode, Table, first, newest
-from schemas.columnar import ROW
+from schemas.reject import ROW
 
 _ARRAY_OIDS = {
     "boolean": 1000, "bytea": 1001, "smallint": 1005, "integer": 1007, "text": 1009, "bigint": 1016, "real": 1021,

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import types
 
-from schemas.compiled import compiled, inlined
+from schemas.compiled import BYTES, NOTHING, NUMBER, READ_BYTES, ROWS64, WORDS32, WORDS64, compiled, inlined
 
 
 class Op(IntEnum):
@@ -84,7 +85,7 @@ def _put_word(area: Array, at: Any, word: Any) -> None:
         area[start + np.uint64(byte)] = (word >> (8 * byte)) & 0xFF
 
 
-@compiled
+@compiled(types.boolean, READ_BYTES, NUMBER, NUMBER)
 def _is_utf8(data: Array, at: int, end: int) -> bool:
     """The Unicode Standard, table 3-7, "Well-Formed UTF-8 Byte Sequences"."""
     while at < end:
@@ -108,7 +109,7 @@ def _is_utf8(data: Array, at: int, end: int) -> bool:
     return True
 
 
-@compiled
+@compiled(NOTHING, NUMBER, ROWS64, WORDS64, WORDS64, WORDS64)
 def _undo(row: int, steps: Array, area64: Array, counts: Array, filled: Array) -> None:
     """Empties the place of a value that broke off: what it put into columns of texts and arrays is taken back."""
     counts[0] = row
@@ -127,7 +128,10 @@ def _undo(row: int, steps: Array, area64: Array, counts: Array, filled: Array) -
             area64[place + 1] = area64[place]
 
 
-@compiled
+@compiled(
+    NOTHING, READ_BYTES, WORDS64, READ_BYTES, ROWS64, READ_BYTES, WORDS64, BYTES, WORDS32, WORDS64, WORDS64, WORDS64,
+    BYTES,
+)  # fmt: skip
 def decode(  # noqa: C901, PLR0912, PLR0915, PLR0917 - one loop: a call would cost more than a step does
     data: Array, starts: Array, header: Array, steps: Array, symbols: Array, symbol_starts: Array, area8: Array,
     area32: Array, area64: Array, counts: Array, filled: Array, became: Array,

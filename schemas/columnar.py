@@ -20,11 +20,9 @@ from schemas.codec import HEADER_BYTES, Codec, UndecodableError, header, read_sc
 from schemas.column_type import UnsupportedTypeError, column_types, has_map
 from schemas.record_reader import RecordReader
 from schemas.registry import Registry, UnknownSchemaError
+from schemas.reject import ROW, Reject
 from schemas.resolution import default_of, resolve
 from schemas.value_block import ValueBlock
-
-ROW = "_row"
-"""Column with the position of the message in the batch, UInt32."""
 
 
 class Reader(Protocol):
@@ -32,15 +30,6 @@ class Reader(Protocol):
 
     def read(self, block: ValueBlock) -> Read:
         """Returns what of the block is good."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A message that can't be handled: its position in the batch, the class of the error, and the reason."""
-
-    row: int
-    error: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

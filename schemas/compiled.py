@@ -1,24 +1,36 @@
 """Loops over bytes as machine code: what numpy and polars have no operation for.
 
 A compiled function leaves the interpreter lock, knows arrays and numbers only, and does not check its indexes: those
-that read what came from outside check each step themselves. The machine code is kept beside the source, or where
-NUMBA_CACHE_DIR says; with NUMBA_DISABLE_JIT=1 the functions run as Python, for a debugger.
+that read what came from outside check each step themselves. It is compiled as its module is imported, so that no batch
+waits for that. The machine code is kept beside the source, or where NUMBA_CACHE_DIR says; with NUMBA_DISABLE_JIT=1 the
+functions run as Python, for a debugger.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba import types
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+NUMBER = types.int64
+READ_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+BYTES, WORDS32, WORDS64, ROWS64 = types.uint8[::1], types.int32[::1], types.int64[::1], types.int64[:, ::1]
+FLAGS = types.boolean[::1]
+NOTHING = types.void
 
-def compiled(function: F) -> F:
-    """Returns the function as one that is compiled when it is first called."""
-    try:
-        return cast("F", numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # there is no folder to keep the machine code in
-        return cast("F", numba.njit(nogil=True)(function))
+
+def compiled(result: Any, *arguments: Any) -> Callable[[F], F]:
+    """Returns what compiles a function of arguments of these types."""
+
+    def made(function: F) -> F:
+        try:
+            return cast("F", numba.njit(result(*arguments), cache=True, nogil=True)(function))
+        except RuntimeError:  # there is no folder to keep the machine code in
+            return cast("F", numba.njit(result(*arguments), nogil=True)(function))
+
+    return made
 
 
 def inlined(function: F) -> F:

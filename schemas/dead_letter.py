@@ -8,12 +8,11 @@ What became of a letter is a record on the same topic, without a value and with 
 nothing but the log says which letters are open.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
+from schemas.message_block import Header, Headers, Record
 
 PREFIX = "__connect.errors."
 OWN_PREFIX = "hcp."
@@ -22,9 +21,6 @@ STAGE_RULE = "TRANSFORMATION"
 STAGE_WRITE = "TASK_PUT"
 REASON_CHARACTERS = 2_000
 """A reason that quotes a whole value would make the letter larger than a topic takes."""
-
-Header = tuple[str, str | bytes | None]
-Headers = Sequence[Header]
 
 _TOPIC = PREFIX + "topic"
 _TIMESTAMP = OWN_PREFIX + "original.timestamp"
@@ -90,21 +86,20 @@ class DeadLetter:
     retries: int = 0
 
     @classmethod
-    def of(cls, message: Message, *, worker: str, stage: str, error: str, reason: str) -> Self:
+    def of(cls, record: Record, *, worker: str, stage: str, error: str, reason: str) -> Self:
         """Returns the dead letter of a consumed message."""
-        kind, timestamp_ms = message.timestamp()
         return cls(
-            topic=message.topic() or "",
-            partition=message.partition() or 0,
-            offset=message.offset() or 0,
-            key=message.key(),
-            value=message.value(),
-            original_headers=message.headers() or [],  # type: ignore[arg-type]
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            key=record.key,
+            value=record.value,
+            original_headers=list(record.headers),
             worker=worker,
             stage=stage,
             error=error,
             reason=reason,
-            timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+            timestamp_ms=record.timestamp_ms,
         )
 
     def again(self, *, stage: str, error: str, reason: str) -> Self:

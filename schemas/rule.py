@@ -11,7 +11,7 @@ from itertools import pairwise
 import polars as pl
 
 from schemas import events
-from schemas.columnar import ROW, Reject
+from schemas.reject import ROW, Reject
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ pytest_plugins = [
     "tests.archive_world",
     "tests.demo_world",
     "tests.wire_server",
-    "tests.kafka_message",
 ]
 
 # An example that takes long on a busy machine is no defect.

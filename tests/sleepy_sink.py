@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from projections.sink import Place, Rows, Step
+from projections.sink import Rows, Step
 from projections.sinks import postgres
 from projections.sinks.postgres import PostgresSink
+from schemas.message_block import Place
 
 SETTING = "HCP_TEST_SLEEP"
 _STOPS_WITHIN_S = 2.0

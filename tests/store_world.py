@@ -25,8 +25,8 @@ from projections.table import Table
 from projections.tables import AUDIT_LOGS, WORKLOADS
 from schemas.catalog import topic
 from schemas.column_type import column_types
-from schemas.columnar import ROW
 from schemas.events import AuditEvent, WorkloadState, WorkloadTransition
+from schemas.reject import ROW
 from tests.running_stack import RunningStack
 from tests.streams_event import at, audit, transition
 

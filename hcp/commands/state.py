@@ -13,10 +13,10 @@ from hcp import archive_setting, console, row_output, settings
 from hcp.event_time import parse_time
 from projections import time_travel
 from projections.log_reader import LogReader
-from projections.sink import Place
 from projections.state import FOLDED, AtOffsets, AtTime, Moment
 from projections.table import Database, Table
 from projections.tables import TABLES
+from schemas.message_block import Place
 from schemas.registry import Registry
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import polars as pl
-from confluent_kafka import Message
 
 from projections import offset_store
 from projections.error import ProjectionError, RefusedError
@@ -21,14 +20,15 @@ from projections.rebuild import chunk_swap, form
 from projections.rebuild.archive_source import OFFSET, ArchiveSource
 from projections.rebuild.config import RebuildConfig
 from projections.rebuild.log_range import Bounds, LogRange
-from projections.sink import Claim, Place, Step
+from projections.sink import Claim, Step
 from projections.sinks.postgres import translated
 from projections.writer import write
 from schemas.catalog import Topic
 from schemas.codec import Codec
-from schemas.columnar import ROW
 from schemas.facility_directory import FacilityDirectory
+from schemas.message_block import MessageBlock, Place
 from schemas.registry import Registry
+from schemas.reject import ROW
 
 _POLL_S = 0.05
 
@@ -135,7 +135,7 @@ class Filling:
         try:
             for messages in self._log.read(begun, ends, self._batch):
                 self._check_stop()
-                if messages:
+                if len(messages):
                     self._submit(messages)
                 done = sum(self._owned[place].next_offset - begun[place] for place in ends)
                 self._progress(f"{self._table.name}: reading the log", done, total)
@@ -171,7 +171,7 @@ class Filling:
         if self._stop.is_set():
             raise StoppedError(f"{self._table.name}: stopped; the next call goes on from here")
 
-    def _submit(self, messages: list[Message]) -> None:
+    def _submit(self, messages: MessageBlock) -> None:
         while self._pipeline.is_full:
             self._pipeline.wait(_POLL_S)
         raw = RawBatch.of(messages, self._owned)

@@ -11,7 +11,7 @@ from projections.error import ProjectionError
 from projections.offset_store import Connection
 from projections.rebuild.config import RebuildConfig
 from projections.rebuild.log_range import Bounds
-from projections.sink import Place
+from schemas.message_block import Place
 
 _LOCK = """
     SELECT topic, partition, next_offset FROM projection_offsets

@@ -7,8 +7,8 @@ from typing import Any, Self
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from projections.error import ProjectionError, UnavailableError
-from projections.sink import Place
 from schemas.log_position import topic_ids
+from schemas.message_block import MessageBlock, Place, Record
 
 Bounds = Mapping[Place, tuple[int, int]]
 """Of each partition the oldest offset that there is, and the end."""
@@ -66,8 +66,8 @@ class LogRange:
         """Returns the id of each topic. Raises KafkaException."""
         return topic_ids(self._kafka, self._topics)
 
-    def read(self, starts: Mapping[Place, int], ends: Mapping[Place, int], size: int) -> Iterator[list[Message]]:
-        """Yields the messages between, up to `size` at a time, in the order of each partition; empty lists meanwhile.
+    def read(self, starts: Mapping[Place, int], ends: Mapping[Place, int], size: int) -> Iterator[MessageBlock]:
+        """Yields the messages between, up to `size` at a time, in the order of each partition; empty blocks meanwhile.
 
         Raises KafkaException, and UnavailableError where the log stops before an end.
         """
@@ -84,7 +84,7 @@ class LogRange:
                     heard_at = time.monotonic()
                 elif time.monotonic() - heard_at > _SILENCE_S:
                     raise UnavailableError(f"the log is silent before {unread}: is the stack up (`hcp status`)?")
-                yield within
+                yield MessageBlock.of(list(map(Record.of, within)))
         finally:
             self._consumer.unassign()
 

@@ -36,8 +36,8 @@ from projections.rebuild.config import RebuildConfig, Rebuilt, Verdict
 from projections.rebuild.filling import Filling, Progress
 from projections.rebuild.live_worker import LiveWorker
 from projections.rebuild.log_range import LogRange
-from projections.sink import Place
 from projections.sinks.postgres import translated
+from schemas.message_block import Place
 from schemas.registry import Registry
 
 log = logging.getLogger(__name__)

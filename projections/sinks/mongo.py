@@ -31,9 +31,10 @@ from pymongo.collection import Collection
 
 from projections.error import FencedError, ProjectionError, RefusedError, TooLargeError, UnavailableError
 from projections.reduction import rank, reduced
-from projections.sink import NO_IDS, Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Rows, Step
 from projections.table import Mode, Table
 from schemas import metric
+from schemas.message_block import Place
 
 DATABASE = "mara_hcp"
 OFFSETS = "projection_offsets"

@@ -18,8 +18,9 @@ from neo4j import Driver, GraphDatabase, Transaction, exceptions
 from projections.error import FencedError, ProjectionError, RefusedError, TooLargeError, UnavailableError
 from projections.graph_table import GraphTable
 from projections.reduction import reduced
-from projections.sink import NO_IDS, Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Rows, Step
 from schemas import metric
+from schemas.message_block import Place
 
 _CONNECT_S = 5.0
 _TRANSACTION_S = 60.0

@@ -26,10 +26,11 @@ from projections.archive_store import DEPENDENCY, ArchiveStore
 from projections.error import FencedError, UnavailableError
 from projections.log_column import OFFSET, PARTITION
 from projections.parquet_file import decoded, encoded, fingerprint, mergeable
-from projections.sink import NO_IDS, Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Rows, Step
 from schemas import metric
 from schemas.catalog import topic
-from schemas.columnar import ROW
+from schemas.message_block import Place
+from schemas.reject import ROW
 
 FILE_ROWS = 1_000_000
 _CLAIMS = 20

@@ -12,11 +12,12 @@ from psycopg import errors
 from projections import offset_store, replay_ledger
 from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
 from projections.offset_store import Connection
-from projections.sink import NO_IDS, Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Rows, Step
 from projections.writer import encoded, reduced, write
 from schemas import metric
-from schemas.columnar import ROW
 from schemas.dead_letter import LetterId
+from schemas.message_block import Place
+from schemas.reject import ROW
 
 _CONNECT_S = 10
 _SESSION = "-c idle_in_transaction_session_timeout=60s"

@@ -24,9 +24,10 @@ from redis.retry import Retry
 
 from projections.error import FencedError, ProjectionError, RefusedError, UnavailableError
 from projections.reduction import rank, reduced
-from projections.sink import NO_IDS, Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Rows, Step
 from projections.table import Mode, Table
 from schemas import metric
+from schemas.message_block import Place
 
 PREFIX = "hcp"
 ORDER = "_order"

@@ -3,7 +3,7 @@
 import polars as pl
 
 from projections.table import FrameFunction
-from schemas.columnar import ROW
+from schemas.reject import ROW
 
 TEXT, INT, BIGINT, FLOAT, TIME, JSON = "text", "integer", "bigint", "double precision", "timestamptz", "jsonb"
 

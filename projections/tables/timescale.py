@@ -12,7 +12,7 @@ from projections.aggregate import Aggregate, Refresh
 from projections.hypertable import Compression, Hypertable
 from projections.table import Database, Mode, Table
 from projections.tables.rows import BIGINT, FLOAT, INT, JSON, TEXT, TIME, columns, json_text, one_row_each
-from schemas.columnar import ROW
+from schemas.reject import ROW
 
 _TEN_SECONDS, _MINUTE, _HOUR, _DAY = timedelta(seconds=10), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _NO_TEXT = pl.lit(None, dtype=pl.String)

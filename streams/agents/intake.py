@@ -12,9 +12,9 @@ import polars as pl
 from schemas import metric
 from schemas.catalog import topic as catalog_topic
 from schemas.codec import Codec, UndecodableError
-from schemas.columnar import ROW
 from schemas.dead_letter import STAGE_DECODE, STAGE_RULE, DeadLetter
 from schemas.registry import RegistryUnavailableError
+from schemas.reject import ROW
 from schemas.rule import RULE_ERROR, RULES, violations
 from streams.agents.event_log import WORKER
 from streams.agents.held_offset import Place

@@ -22,9 +22,10 @@ from schemas import metric
 from schemas.backoff import Backoff
 from schemas.catalog import topic
 from schemas.codec import Codec
-from schemas.columnar import ROW, ColumnarDecoder
+from schemas.columnar import ColumnarDecoder
 from schemas.events import GridMarket, GridPrice, PriceForecast
 from schemas.registry import Registry, RegistryUnavailableError
+from schemas.reject import ROW
 from schemas.rule import accepted, violations
 from streams.domain.forecast.forecaster import Forecaster
 

@@ -7,8 +7,10 @@ from typing import Any
 import polars as pl
 from confluent_kafka import Message
 
-from schemas.columnar import ROW, ColumnarDecoder, Reject
+from schemas.columnar import ColumnarDecoder
 from schemas.dead_letter import STAGE_DECODE, STAGE_RULE, DeadLetter
+from schemas.message_block import Record
+from schemas.reject import ROW, Reject
 from schemas.rule import RULE_ERROR, accepted, unknown_references, violations
 from streams.domain.window import OFFSET, PartitionWindows, Resume, WindowPolicy
 from streams.rollup.source import Source, window_events
@@ -134,7 +136,7 @@ class PartitionRollup:
             self.ms_per_event = float(times.max() - times.min()) / len(records)  # type: ignore[operator, arg-type]
 
     def _dead(self, message: Message, stage: str, reject: Reject) -> DeadLetter:
-        return DeadLetter.of(message, worker=WORKER, stage=stage, error=reject.error, reason=reject.reason)
+        return DeadLetter.of(Record.of(message), worker=WORKER, stage=stage, error=reject.error, reason=reject.reason)
 
 
 def parse_metadata(metadata: str | None) -> Resume | None:

@@ -9,18 +9,20 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaException, Message
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from prometheus_client.metrics import MetricWrapperBase
 
 from hcp import allocator, collector
 from projections.consumer_setting import consumer_settings
 from projections.session import ProjectionSession
-from projections.sink import NO_IDS, Claim, Place, Rows, Step
+from projections.sink import NO_IDS, Claim, Rows, Step
 from projections.sinks.postgres import PostgresSink
 from projections.table import Database, Mode, Table
 from projections.worker import ProjectionConfig
 from schemas import metric
 from schemas.catalog import Topic
+from schemas.message_block import Place
+from schemas.message_queue import MessageQueue
 from schemas.registry import Registry
 from tests.bench.rollup_app import PeerTelemetry
 
@@ -117,23 +119,25 @@ def _projected(config: ProjectionConfig, name: str, total: int) -> float:
 
 
 def _consumed(config: ProjectionConfig, name: str, total: int) -> tuple[float, float]:
-    """Reads as the worker's client reads, and forgets what it has read.
+    """Reads as the worker reads, and forgets what it has read.
 
     Its start is the oldest record: the worker's client has it said by the store.
     """
     settings = consumer_settings(config.kafka, config.worker, config.memory_mb)
     consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
-    consumer.subscribe([name])
+    queue = MessageQueue(consumer)
+    places = [(name, partition) for partition in consumer.list_topics(name).topics[name].partitions]
+    queue.route(places)
+    consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in places])
     first, taken = 0.0, 0
     while taken < total:
         before = time.time()
-        messages = consumer.consume(_READ, 0.05)
-        for error in filter(None, map(Message.error, messages)):
-            raise KafkaException(error)
-        count = len(messages)
+        consumer.poll(0)
+        count = len(queue.take(_READ, 0.05))
         first = first or (before if count else 0.0)
         taken += count
     last = time.time()
+    queue.close()
     consumer.close()
     return first, last
 

@@ -17,7 +17,7 @@ from projections.offset_store import Connection
 from projections.sinks.postgres import translated
 from projections.table import Database, Mode, Table
 from projections.writer import write
-from schemas.columnar import ROW
+from schemas.reject import ROW
 from tests.running_stack import RunningStack
 
 pytestmark = pytest.mark.integration

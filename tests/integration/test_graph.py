@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from deploy.local.stack import Stack
-from projections.sink import Place, Rows, Sink, Step
+from projections.sink import Rows, Sink, Step
 from projections.tables import ALLOCATIONS, CUSTOMERS, FACILITIES, RESOURCES
 from schemas.events import AllocationDecision, GroupAllocation, ResourceKind
+from schemas.message_block import Place
 from tests.store_world import Neo4jStore, rows, workload_rows, workload_step
 from tests.streams_event import an_id, at, customer, facility, gpus
 

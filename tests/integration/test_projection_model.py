@@ -17,11 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from projections import offset_store
 from projections.error import FencedError, UnavailableError
-from projections.sink import Claim, Place, Rows, Step
+from projections.sink import Claim, Rows, Step
 from projections.sinks.postgres import PostgresSink
 from projections.table import Database, Mode, Table
 from projections.writer import write
-from schemas.columnar import ROW
+from schemas.message_block import Place
+from schemas.reject import ROW
 
 pytestmark = pytest.mark.integration
 

@@ -27,9 +27,10 @@ from projections.sink import Step
 from projections.tables import AUDIT_LOGS, WORKLOADS
 from schemas import provision
 from schemas.catalog import topic
-from schemas.columnar import ROW, ColumnarDecoder
+from schemas.columnar import ColumnarDecoder
 from schemas.events import WorkloadState
 from schemas.registry import Registry
+from schemas.reject import ROW
 from tests.projection_world import ROOT, TIMEOUT_S, ProjectionWorld
 from tests.rebuild_world import PROBE, config, killed_rebuild, quiet, rebuilt, verified, worker
 from tests.rollup_world import reading

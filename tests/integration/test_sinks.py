@@ -10,9 +10,10 @@ from dataclasses import replace
 import pytest
 
 from projections.error import FencedError, ProjectionError, RefusedError, TooLargeError, UnavailableError
-from projections.sink import NO_IDS, Claim, Place, Sink, Step
+from projections.sink import NO_IDS, Claim, Sink, Step
 from projections.sinks.mongo import MongoSink
 from projections.sinks.neo4j import Neo4jSink
+from schemas.message_block import Place
 from tests.store_world import (
     Neo4jStore,
     RedisStore,

@@ -19,7 +19,7 @@ from projections.parquet_file import decoded, mergeable
 from projections.sink import Claim, Rows, Step
 from projections.sinks.parquet import ParquetSink
 from schemas.catalog import topic
-from schemas.columnar import ROW
+from schemas.reject import ROW
 
 AUDIT = topic("audit.events")
 TABLE = archive_table(AUDIT)

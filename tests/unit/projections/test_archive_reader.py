@@ -21,7 +21,7 @@ from projections.parquet_file import decoded, encoded
 from projections.sink import Rows, Step
 from projections.sinks.parquet import ParquetSink
 from schemas.catalog import topic
-from schemas.columnar import ROW
+from schemas.reject import ROW
 
 AUDIT = topic("audit.events")
 PLACE = ("audit.events", 0)

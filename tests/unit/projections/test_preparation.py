@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
-from confluent_kafka import Message
 
 from projections.hypertable import Hypertable
 from projections.preparation import EventTimes, Prepared, mergeable
@@ -12,8 +11,9 @@ from projections.raw_batch import RawBatch
 from projections.sink import Rows, Step
 from projections.table import Database, Mode, Table
 from projections.writer import reduced
-from schemas.columnar import ROW
 from schemas.dead_letter import STAGE_DECODE, DeadLetter
+from schemas.reject import ROW
+from tests.kafka_message import block, record
 
 STATE = Table(
     "state", Database.POSTGRES, Mode.LATEST, {"t": lambda frame: frame},
@@ -21,14 +21,12 @@ STATE = Table(
 )  # fmt: skip
 
 
-def message(offset: int) -> Message:
-    return Message(topic="t", partition=0, offset=offset, value=b"v")
-
-
 def prepared(first: int, *rows: tuple[str, int, int], dead: tuple[DeadLetter, ...] = ()) -> Prepared:
     """The batch of one partition from offset `first` on, a row a message."""
     frame = pl.DataFrame(rows, ["name", "at", "x"], orient="row").with_row_index(ROW)
-    raw = RawBatch({"t": [message(first + n) for n in range(len(rows))]}, {("t", 0): Step(first, first + len(rows), 1)})
+    raw = RawBatch(
+        {"t": [block(*(record(0, first + n) for n in range(len(rows))))]}, {("t", 0): Step(first, first + len(rows), 1)}
+    )
     encoded = tuple(bytes([first + n]) for n in range(len(rows)))
     times = {"t": EventTimes(max(at for _, at, _ in rows), 1.0)}
     return Prepared(raw, (Rows(STATE, "t", frame, encoded),), dead, times, 10, float(first))
@@ -54,7 +52,7 @@ def test_rows_copied_into_a_hypertable_go_in_the_order_of_time_and_of_one_time_i
 
 
 def test_a_batch_with_dead_letters_is_written_alone() -> None:
-    letter = DeadLetter.of(message(1), worker="w", stage=STAGE_DECODE, error="E", reason="r")
+    letter = DeadLetter.of(record(0, 1), worker="w", stage=STAGE_DECODE, error="E", reason="r")
     batches = [prepared(n, ("a", n, n), dead=(letter,) if n in {2, 3} else ()) for n in range(6)]
-    groups = [[batch.raw.messages[0].offset() for batch in group] for group in mergeable(batches)]
+    groups = [[batch.raw.messages[0].offset for batch in group] for group in mergeable(batches)]
     assert groups == [[0, 1], [2], [3], [4, 5]]

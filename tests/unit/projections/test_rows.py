@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from projections.tables import FACILITIES, POWER_USES
 from projections.tables.rows import json_text, one_row_each
-from schemas.columnar import ROW
+from schemas.reject import ROW
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 MODES = st.lists(

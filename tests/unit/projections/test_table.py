@@ -13,7 +13,7 @@ from projections.table import Database, Mode, first, newest
 from projections.tables import ALLOCATION_HISTORY, METRICS, TABLES, WORKLOADS
 from schemas.catalog import topic
 from schemas.column_type import column_types
-from schemas.columnar import ROW
+from schemas.reject import ROW
 
 STEPS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5)), max_size=30)
 

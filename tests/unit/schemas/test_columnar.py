@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from schemas import avro_kernel
 from schemas.catalog import TOPICS, Topic, topic
 from schemas.codec import Codec, UndecodableError, header
-from schemas.columnar import ROW, ColumnarDecoder
+from schemas.columnar import ColumnarDecoder
 from schemas.events import RoutedRequest
 from schemas.registry import Registry, UnknownSchemaError
+from schemas.reject import ROW
 from tests.event_strategy import events_of
 from tests.rollup_world import reading
 from tests.streams_event import at, submit

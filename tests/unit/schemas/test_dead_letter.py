@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from schemas.dead_letter import (
     REASON_CHARACTERS,
     DeadLetter,
-    Headers,
     LetterId,
     NotALetterError,
     Resolution,
     Resolved,
     parse,
 )
+from schemas.message_block import Headers, Record
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=50)
 numbers = st.integers(0, 2**31 - 1)
@@ -83,8 +83,8 @@ def test_a_letter_takes_the_time_of_its_message_where_it_has_one() -> None:
     place = {"topic": "grid.prices", "partition": 1, "offset": 7, "key": b"k", "value": b"v"}
     timed = Message(**place, timestamp=(TIMESTAMP_CREATE_TIME, 5))  # type: ignore[arg-type]
     timeless = Message(**place, timestamp=(TIMESTAMP_NOT_AVAILABLE, 0))  # type: ignore[arg-type]
-    assert DeadLetter.of(timed, **why) == letter()
-    assert DeadLetter.of(timeless, **why) == letter(timestamp_ms=None)
+    assert DeadLetter.of(Record.of(timed), **why) == letter()
+    assert DeadLetter.of(Record.of(timeless), **why) == letter(timestamp_ms=None)
 
 
 def test_a_replay_that_fails_counts_a_try_and_keeps_the_message() -> None:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from schemas import events, rule
-from schemas.columnar import ROW
+from schemas.reject import ROW
 
 AWARD: dict[str, Any] = {
     "capacity_mw": 1.0,

@@ -11,7 +11,7 @@ import pytest
 from schemas import events as e
 from schemas import rule
 from schemas.catalog import topic
-from schemas.columnar import ROW
+from schemas.reject import ROW
 from simulators.encoding import encoder
 from simulators.fleet import DEVICE
 from simulators.identity import event_id
