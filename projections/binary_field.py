@@ -11,18 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.byte_span import spans
-
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 _POSTGRES_EPOCH_DAY = 10_957
 _JSONB_VERSION = "\x01"
 _DIGITS = 10_000
 _INT64_DIGITS = 18
-_FIXED_BYTES = 24
-"""No type of fixed width takes more: a numeric of 18 digits has a head of 8 bytes and at most 8 groups of 2."""
-
-Items = npt.NDArray[Any]
-"""Items of as many bytes each, (n,), or (1,) where all are alike."""
+_NULL = -1
 
 _OIDS = {
     "boolean": 16,
@@ -58,20 +52,13 @@ class UnsupportedColumnError(ValueError):
 class Field:
     """One column's fields.
 
-    `length` is what the format says of each value, -1 for null (4 bytes, big endian); `cells` has each value from the
-    left in `size` bytes, what follows it being of no meaning. Without any bytes `cells` is None. `widths` are the bytes
-    of each value, (n,), or (1,) where all are as long.
+    `data` has the values one after another, each in `size` bytes; where that is 0, each in as many as it is wide.
+    `widths` are the bytes of each value, -1 for null, (n,); None where all have `size`.
     """
 
+    data: npt.NDArray[np.uint8]
     size: int
-    length: Items
-    cells: Items | None
-    widths: npt.NDArray[np.int64]
-
-    @property
-    def is_even(self) -> bool:
-        """Whether all values are as long."""
-        return len(self.length) == 1
+    widths: npt.NDArray[np.int64] | None
 
 
 def oid(sql_type: str) -> int:
@@ -82,23 +69,10 @@ def oid(sql_type: str) -> int:
         raise UnsupportedColumnError(f"no binary form of {sql_type}") from None
 
 
-def widest(column: pl.Series) -> int:
-    """Returns at least as many bytes as the longest value of a column takes, without making its fields."""
-    match column.dtype:
-        case pl.String():
-            longest = column.str.len_bytes().max()
-        case pl.Binary():
-            longest = column.bin.size().max()
-        case _:
-            return _FIXED_BYTES
-    assert longest is None or isinstance(longest, int)
-    return 1 + (longest or 0)
-
-
 def field(column: pl.Series, sql_type: str) -> Field:  # noqa: PLR0911 - a case a type
     """Returns the fields of a column. Raises UnsupportedColumnError."""
     if column.null_count() == len(column):
-        return Field(0, _lengths(-1), None, np.zeros(1, np.int64))
+        return Field(np.zeros(0, np.uint8), 0, np.full(len(column), _NULL))
     match sql_type:
         case "text":
             return _ragged(column.cast(pl.String))
@@ -126,38 +100,21 @@ def _filled(column: pl.Series) -> npt.NDArray[Any]:
     return column.to_numpy()
 
 
-def _lengths(of_each: npt.NDArray[Any] | int) -> Items:
-    return np.atleast_1d(np.asarray(of_each, ">i4")).view("V4")
-
-
 def _fixed(values: npt.NDArray[Any], column: pl.Series) -> Field:
-    size = values.dtype.itemsize
-    cells = np.ascontiguousarray(values).view(f"V{size}")
+    size = values[:1].nbytes
+    data = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
     if not column.null_count():
-        return Field(size, _lengths(size), cells, np.array([size]))
-    is_set = column.is_not_null().to_numpy()
-    return Field(size, _lengths(np.where(is_set, size, -1)), cells, is_set * size)
+        return Field(data, size, None)
+    return Field(data, size, np.where(column.is_not_null().to_numpy(), size, _NULL))
 
 
 def _ragged(column: pl.Series, prefix: str = "") -> Field:
     """The values of a text or binary column, each behind the prefix."""
-    nulls = column.null_count()
     sizes = column.str.len_bytes() if column.dtype == pl.String else column.bin.size()
-    width = _filled(sizes).astype(np.int64) + len(prefix)
-    is_set = column.is_not_null().to_numpy() if nulls else None
-    if is_set is not None:
-        width *= is_set
-    size = int(width.max())
-    length = _lengths(width if is_set is None else np.where(is_set, width, -1))
-    if not size:
-        return Field(0, length, None, width)
-    data = _joined(column, prefix)
-    if int(width.min()) == size:
-        return Field(size, _lengths(size), np.frombuffer(data, f"V{size}"), width[:1])
-    # Every value with what follows it, up to the size of the longest: copying items of one size is several times faster
-    # than placing each byte.
-    windows = spans(np.frombuffer(data + bytes(size), np.uint8), size)
-    return Field(size, length, windows[np.cumsum(width) - width], width)
+    widths = _filled(sizes).astype(np.int64) + len(prefix)
+    if column.null_count():
+        widths[column.is_null().to_numpy()] = _NULL
+    return Field(np.frombuffer(_joined(column, prefix), np.uint8), 0, widths)
 
 
 def _joined(column: pl.Series, prefix: str) -> bytes:
@@ -191,9 +148,4 @@ def _numeric(column: pl.Series) -> Field:
         np.where(unscaled < 0, 0x4000, 0),
         np.full(len(column), scale),
     ]
-    return _fixed_rows(np.stack([*head, *groups], axis=1).astype(">u2"), column)
-
-
-def _fixed_rows(values: npt.NDArray[Any], column: pl.Series) -> Field:
-    size = values.dtype.itemsize * values.shape[1]
-    return _fixed(np.ascontiguousarray(values).view(f"V{size}").reshape(-1), column)
+    return _fixed(np.stack([*head, *groups], axis=1).astype(">u2"), column)

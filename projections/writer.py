@@ -59,7 +59,7 @@ def reduced(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
 
 def encoded(table: Table, rows: pl.DataFrame) -> tuple[memoryview, ...] | None:
     """Returns what `write` sends, where that can be made before: the rows of a table that is copied to."""
-    return tuple(binary_rows(rows, table.columns)) if table.mode is Mode.APPEND else None
+    return (binary_rows(rows, table.columns),) if table.mode is Mode.APPEND else None
 
 
 def write(
@@ -79,7 +79,7 @@ def write(
             statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(name, _columns(table))
             with connection.cursor() as cursor:
                 with cursor.copy(statement) as copy:
-                    for piece in (HEADER, *(made or binary_rows(rows, table.columns)), TRAILER):
+                    for piece in (HEADER, *(made or [binary_rows(rows, table.columns)]), TRAILER):
                         copy.write(piece)
                 return len(rows)
         case Mode.LATEST:

@@ -6,10 +6,12 @@ waits for that. The machine code is kept beside the source, or where NUMBA_CACHE
 functions run as Python, for a debugger.
 """
 
+import ctypes
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from llvmlite import binding
 from numba import types
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,3 +38,9 @@ def compiled(result: Any, *arguments: Any) -> Callable[[F], F]:
 def inlined(function: F) -> F:
     """Returns the function as one that becomes part of those that call it: a call counts references to its arrays."""
     return cast("F", numba.njit(inline="always")(function))
+
+
+def linked(name: str, signature: Any, library: ctypes.CDLL) -> Any:
+    """Returns a function of a C library for compiled ones to call: pointers are numbers to it."""
+    binding.add_symbol(name, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
+    return types.ExternalFunction(name, signature)

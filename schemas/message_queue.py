@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Consumer, KafkaError, KafkaException, cimpl
-from llvmlite import binding
 from numba import types
 
-from schemas.compiled import BYTES, FLAGS, NOTHING, NUMBER, ROWS64, WORDS64, compiled
+from schemas.compiled import BYTES, FLAGS, NOTHING, NUMBER, ROWS64, WORDS64, compiled, linked
 from schemas.message_block import Headers, MessageBlock, Place
 from schemas.value_block import Bytes, Ints, ValueBlock
 
@@ -49,16 +48,10 @@ _headers = _declared("rd_kafka_message_headers", ctypes.c_int, _Pointer, _Pointe
 _header = _declared("rd_kafka_header_get_all", ctypes.c_int, _Pointer, _Size, _Pointer, _Pointer, _Pointer)
 
 
-def _linked(name: str, signature: Any, library: Any = _library) -> Any:
-    """Returns a function for compiled ones to call: pointers are numbers to it."""
-    binding.add_symbol(name, ctypes.cast(getattr(library, name), _Pointer).value)
-    return types.ExternalFunction(name, signature)
-
-
-_copy = _linked("memcpy", NUMBER(NUMBER, NUMBER, NUMBER), ctypes.CDLL(None))
-_destroy = _linked("rd_kafka_message_destroy", NOTHING(NUMBER))
-_time = _linked("rd_kafka_message_timestamp", NUMBER(NUMBER, NUMBER))
-_find_headers = _linked("rd_kafka_message_headers", types.int32(NUMBER, NUMBER))
+_copy = linked("memcpy", NUMBER(NUMBER, NUMBER, NUMBER), ctypes.CDLL(None))
+_destroy = linked("rd_kafka_message_destroy", NOTHING(NUMBER), _library)
+_time = linked("rd_kafka_message_timestamp", NUMBER(NUMBER, NUMBER), _library)
+_find_headers = linked("rd_kafka_message_headers", types.int32(NUMBER, NUMBER), _library)
 
 
 @compiled(NOTHING, WORDS64, ROWS64)
