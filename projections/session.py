@@ -270,6 +270,7 @@ class ProjectionSession:
         # Step 6.
         places = [(place.topic, place.partition) for place in revoked]
         self._gathering.forget(places)
+        self._queue.release(places)
         try:
             self._pipeline.drain()
             self._tell_kafka()

@@ -10,7 +10,7 @@ client's object (confluent_kafka.h, `Handle`): so the version of that package is
 """
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -91,20 +91,31 @@ class MessageQueue:
     def __init__(self, consumer: Consumer) -> None:
         self._handle = _Pointer.from_address(id(consumer) + object.__basicsize__)
         self._queue = _Pointer(_queue_new(self._handle))
+        self._partitions: dict[Place, Any] = {}
         self._topics: dict[int, str] = {}
 
-    def route(self, places: Iterable[Place]) -> None:
+    def route(self, places: Collection[Place]) -> None:
         """Takes the messages of these partitions from now on; call it before they are assigned."""
+        self.release(places)
         for topic, partition in places:
             of_partition = _Pointer(_queue_of_partition(self._handle, topic.encode(), partition))
             _forward(of_partition, self._queue)
-            _queue_destroy(of_partition)
+            self._partitions[topic, partition] = of_partition
+
+    def release(self, places: Collection[Place]) -> None:
+        """Says that these partitions are not assigned any more."""
+        for place in places:
+            if place in self._partitions:
+                _queue_destroy(self._partitions.pop(place))
 
     def take(self, most: int, timeout_s: float) -> MessageBlock:
         """Returns what has come when there are so many, or after that time.
 
         Raises KafkaException for an error that came in place of a message.
         """
+        # Where a partition stops, librdkafka takes its queue off, and does so later: even after it was assigned again.
+        for of_partition in self._partitions.values():
+            _forward(of_partition, self._queue)
         pointers = np.empty(most, np.int64)
         count = _consume_batch(self._queue, int(timeout_s * 1000), pointers.ctypes.data, most)
         pointers = pointers[: max(0, count)]
@@ -114,7 +125,8 @@ class MessageQueue:
             _destroy_all(pointers)
 
     def close(self) -> None:
-        """Gives the queue back."""
+        """Gives the queues back."""
+        self.release(list(self._partitions))
         if self._queue:
             _queue_destroy(self._queue)
             self._queue = _Pointer()
