@@ -4,19 +4,21 @@ Timestamps are microseconds and dates days since 2000-01-01; text is UTF-8; json
 numeric is groups of four decimal digits.
 """
 
+import ctypes
 from dataclasses import dataclass
 from typing import Any
 
+import nanoarrow
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 _POSTGRES_EPOCH_DAY = 10_957
-_JSONB_VERSION = "\x01"
 _DIGITS = 10_000
 _INT64_DIGITS = 18
 _NULL = -1
+_VIEW_BYTES = 16
 
 _OIDS = {
     "boolean": 16,
@@ -49,16 +51,34 @@ class UnsupportedColumnError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """One column's fields.
-
-    `data` has the values one after another, each in `size` bytes; where that is 0, each in as many as it is wide.
-    `widths` are the bytes of each value, -1 for null, (n,); None where all have `size`.
-    """
+class Fixed:
+    """Values one after another in `data`, each in `size` bytes; `widths` are `size` or -1 for null, (n,), if any is."""
 
     data: npt.NDArray[np.uint8]
     size: int
     widths: npt.NDArray[np.int64] | None
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all values."""
+        return len(self.data) if self.widths is None else int(self.widths.clip(0).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Arrow's views of texts, (n, 2), -1 for null, and the addresses of their buffers.
+
+    Before each text come `lead` bytes. `owner` has the buffers.
+    """
+
+    views: npt.NDArray[np.int64]
+    buffers: npt.NDArray[np.int64]
+    lead: int
+    total_bytes: int
+    owner: Any
+
+
+Field = Fixed | Texts
 
 
 def oid(sql_type: str) -> int:
@@ -72,14 +92,14 @@ def oid(sql_type: str) -> int:
 def field(column: pl.Series, sql_type: str) -> Field:  # noqa: PLR0911 - a case a type
     """Returns the fields of a column. Raises UnsupportedColumnError."""
     if column.null_count() == len(column):
-        return Field(np.zeros(0, np.uint8), 0, np.full(len(column), _NULL))
+        return Fixed(np.zeros(0, np.uint8), 1, np.full(len(column), _NULL))
     match sql_type:
         case "text":
-            return _ragged(column.cast(pl.String))
+            return _texts(column.cast(pl.String))
         case "bytea":
-            return _ragged(column.cast(pl.Binary))
+            return _texts(column.cast(pl.Binary))
         case "jsonb":
-            return _ragged(column.cast(pl.String), _JSONB_VERSION)
+            return _texts(column.cast(pl.String), lead=1)
         case "timestamptz":
             micros = _filled(column.cast(pl.Datetime("us", "UTC")).cast(pl.Int64))
             return _fixed((micros - _POSTGRES_EPOCH_US).astype(">i8"), column)
@@ -100,30 +120,28 @@ def _filled(column: pl.Series) -> npt.NDArray[Any]:
     return column.to_numpy()
 
 
-def _fixed(values: npt.NDArray[Any], column: pl.Series) -> Field:
+def _fixed(values: npt.NDArray[Any], column: pl.Series) -> Fixed:
     size = values[:1].nbytes
     data = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
     if not column.null_count():
-        return Field(data, size, None)
-    return Field(data, size, np.where(column.is_not_null().to_numpy(), size, _NULL))
+        return Fixed(data, size, None)
+    return Fixed(data, size, np.where(column.is_not_null().to_numpy(), size, _NULL))
 
 
-def _ragged(column: pl.Series, prefix: str = "") -> Field:
-    """The values of a text or binary column, each behind the prefix."""
+def _texts(column: pl.Series, lead: int = 0) -> Texts:
+    """The values of a text or binary column, each behind so many bytes."""
     sizes = column.str.len_bytes() if column.dtype == pl.String else column.bin.size()
-    widths = _filled(sizes).astype(np.int64) + len(prefix)
+    total_bytes = int(sizes.sum()) + lead * (len(column) - column.null_count())
+    owner = nanoarrow.c_array_stream(column.rechunk()).get_next()
+    _, views_at, *buffers, _ = owner.buffers
+    views = np.ctypeslib.as_array(
+        (ctypes.c_int64 * (2 * len(column))).from_address(views_at + _VIEW_BYTES * owner.offset)
+    )
+    views = views.reshape(-1, 2)
     if column.null_count():
-        widths[column.is_null().to_numpy()] = _NULL
-    return Field(np.frombuffer(_joined(column, prefix), np.uint8), 0, widths)
-
-
-def _joined(column: pl.Series, prefix: str) -> bytes:
-    # Nulls drop out, and so have no bytes. `str.join` copies the buffers; binary columns have no such operation.
-    try:
-        found: bytes = column.cast(pl.String).str.join(prefix).cast(pl.Binary).item() or b""
-        return prefix.encode() + found
-    except pl.exceptions.PolarsError:  # bytes that are not UTF-8
-        return b"".join(value for value in column.to_list() if value is not None)
+        views = views.copy()
+        views[column.is_null().to_numpy(), 0] = _NULL
+    return Texts(views, np.array(buffers, np.int64), lead, total_bytes, owner)
 
 
 def _numeric(column: pl.Series) -> Field:

@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 
 from projections import copy_kernel
-from projections.binary_field import Field, field, oid
+from projections.binary_field import Field, Fixed, Texts, field, oid
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 TRAILER = b"\xff\xff"
 _LENGTH_BYTES = 4
+_NO_BYTES = np.zeros(0, np.uint8)
 
 
 def binary_copy(frame: pl.DataFrame, columns: Mapping[str, str]) -> bytes:
@@ -41,20 +42,29 @@ def binary_array(column: pl.Series, sql_type: str) -> bytes:
 
 def _packed(prefix: bytes, fields: Sequence[Field], rows: int) -> memoryview:
     """Returns the bytes of the rows: the prefix, then of each field its length and its value."""
-    uneven = [made.widths for made in fields if made.widths is not None]
-    widths = np.stack(uneven) if uneven else np.zeros((0, rows), np.int64)
-    even_bytes = sum(made.size for made in fields if made.widths is None)
-    total = rows * (len(prefix) + _LENGTH_BYTES * len(fields) + even_bytes) + int(widths.clip(0).sum())
-    numbers = iter(range(len(uneven)))
+    columns = np.full((len(fields), copy_kernel.COLUMNS), copy_kernel.NONE)
+    data, widths = [_NO_BYTES], [np.zeros((0, rows), np.int64)]
+    views, buffers = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)]
+    start = first_buffer = 0
+    for number, made in enumerate(fields):
+        match made:
+            case Fixed():
+                columns[number, [copy_kernel.SIZE, copy_kernel.START]] = made.size, start
+                data.append(made.data)
+                start += len(made.data)
+                if made.widths is not None:
+                    columns[number, copy_kernel.WIDTHS] = len(widths) - 1
+                    widths.append(made.widths.reshape(1, -1))
+            case Texts():
+                place = [copy_kernel.SIZE, copy_kernel.VIEWS, copy_kernel.BUFFERS, copy_kernel.LEAD]
+                columns[number, place] = 0, (len(views) - 1) * rows, first_buffer, made.lead
+                views.append(made.views)
+                buffers.append(made.buffers)
+                first_buffer += len(made.buffers)
+    total = rows * (len(prefix) + _LENGTH_BYTES * len(fields)) + sum(made.total_bytes for made in fields)
     out = np.empty(total, np.uint8)
     copy_kernel.pack(
-        np.frombuffer(prefix, np.uint8),
-        np.concatenate([made.data for made in fields]),
-        np.cumsum([0, *(len(made.data) for made in fields[:-1])]),
-        np.array([made.size for made in fields]),
-        np.array([copy_kernel.ALL_ALIKE if made.widths is None else next(numbers) for made in fields]),
-        widths,
-        out,
-        rows,
-    )
+        np.frombuffer(prefix, np.uint8), columns, np.concatenate(data), np.concatenate(widths), np.concatenate(views),
+        np.concatenate(buffers), out, rows,
+    )  # fmt: skip
     return out.data

@@ -89,6 +89,8 @@ class MessageQueue:
     """The messages of those partitions of a consumer that are routed here. Not thread-safe; close it before that."""
 
     def __init__(self, consumer: Consumer) -> None:
+        # Its end waits for the queues to be given back.
+        self._consumer = consumer
         self._handle = _Pointer.from_address(id(consumer) + object.__basicsize__)
         self._queue = _Pointer(_queue_new(self._handle))
         self._partitions: dict[Place, Any] = {}
@@ -130,6 +132,10 @@ class MessageQueue:
         if self._queue:
             _queue_destroy(self._queue)
             self._queue = _Pointer()
+
+    def __del__(self) -> None:
+        """Gives back what was not closed."""
+        self.close()
 
     def _block(self, pointers: Ints) -> MessageBlock:
         heads = np.empty((len(pointers), _WORDS), np.int64)
