@@ -57,6 +57,15 @@ def consumer(stack: RunningStack, name: str) -> Iterator[Consumer]:
     made.close()
 
 
+@pytest.fixture
+def queue(consumer: Consumer) -> Iterator[MessageQueue]:
+    """The consumer's queue; it has to be closed before that is."""
+    made = MessageQueue(consumer)
+    yield made
+    made.close()
+    made.close()
+
+
 def starts(name: str, offset: int = 0) -> list[TopicPartition]:
     return [TopicPartition(name, partition, offset) for partition in range(PARTITIONS)]
 
@@ -75,20 +84,18 @@ def taken(consumer: Consumer, queue: MessageQueue, count: int) -> list[Record]:
     return list(MessageBlock.joined(blocks))
 
 
-def test_blocks_have_what_the_objects_of_the_client_have(consumer: Consumer, name: str) -> None:
+def test_blocks_have_what_the_objects_of_the_client_have(consumer: Consumer, queue: MessageQueue, name: str) -> None:
     consumer.assign(starts(name))
     objects: list[Record] = []
     while len(objects) < 1000:
         objects += map(Record.of, consumer.consume(300, 0.2))
     consumer.unassign()
 
-    queue = MessageQueue(consumer)
     queue.route([(name, partition) for partition in range(PARTITIONS)])
     consumer.assign(starts(name))
     found = taken(consumer, queue, 1000)
     # Behind the last record is the marker of its transaction.
     positions = [place.offset for place in consumer.position(starts(name))]
-    queue.close()
 
     for partition in range(PARTITIONS):
         assert of_partition(found, partition) == of_partition(objects, partition)
@@ -96,29 +103,22 @@ def test_blocks_have_what_the_objects_of_the_client_have(consumer: Consumer, nam
     assert {record.headers for record in found if record.headers} == {(("trace", b"7"), ("none", None), ("trace", b""))}
 
 
-def test_a_partition_that_comes_back_goes_on_where_it_is_told(consumer: Consumer, name: str) -> None:
-    queue = MessageQueue(consumer)
-    for offset in range(0, 400, 20):
+def test_a_partition_that_comes_back_goes_on_where_told(consumer: Consumer, queue: MessageQueue, name: str) -> None:
+    for offset in range(0, 240, 12):
         queue.route([(name, 0)])
         consumer.incremental_assign([TopicPartition(name, 0, offset)])
         # What was fetched ahead for the assignment before is of no use any more.
         assert taken(consumer, queue, 10)[0].offset == offset
         consumer.incremental_unassign([TopicPartition(name, 0)])
         queue.release([(name, 0)])
-    queue.close()
 
 
-def test_an_error_in_place_of_a_message_is_raised_with_its_reason(consumer: Consumer, name: str) -> None:
-    queue = MessageQueue(consumer)
+def test_an_error_in_place_of_a_message_has_its_reason(consumer: Consumer, queue: MessageQueue, name: str) -> None:
     queue.route([(name, 0)])
     consumer.assign([TopicPartition(name, 0, 10**9)])
     with pytest.raises(KafkaException, match="out of range"):
         taken(consumer, queue, 1)
-    queue.close()
 
 
-def test_nothing_is_no_message(consumer: Consumer) -> None:
-    queue = MessageQueue(consumer)
+def test_nothing_is_no_message(queue: MessageQueue) -> None:
     assert len(queue.take(10, 0.0)) == 0
-    queue.close()
-    queue.close()
