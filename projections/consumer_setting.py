@@ -26,6 +26,6 @@ def consumer_settings(kafka: Mapping[str, Any], worker: str, memory_mb: int) -> 
         "queued.min.messages": 50_000,
         # The default, 1 s, leaves the worker without messages after each full queue.
         "fetch.queue.backoff.ms": 5,
-        "queued.max.messages.kbytes": max(1_024, memory_mb * 1_024 // 8),
+        "queued.max.messages.kbytes": max(1_024, memory_mb * 1_024 // 16),
         "logger": log,
     }
