@@ -15,7 +15,7 @@ _BATCHES_A_RATE = 4
 _CALM_RATES = 8
 """So many rates of one size are taken before its neighbours are tried again."""
 _MESSAGE_OVERHEAD_BYTES = 700
-"""Of a message in flight, beside its payload: the client's record, its places in blocks and frames, its row (measured)."""
+"""Of a message in flight, beside its payload: the client's record, its places in blocks and frames (measured)."""
 _COPIES = 5
 """How often a payload is in memory at once: as consumed, joined, decoded, as rows, and on its way to the database."""
 _BATCHES_IN_FLIGHT = 9
