@@ -14,7 +14,7 @@ _NOISE = 0.04
 _BATCHES_A_RATE = 4
 _CALM_RATES = 8
 """So many rates of one size are taken before its neighbours are tried again."""
-_MESSAGE_OVERHEAD_BYTES = 700
+_MESSAGE_OVERHEAD_BYTES = 1_000
 """Of a message in flight, beside its payload: the client's record, its places in blocks and frames (measured)."""
 _COPIES = 5
 """How often a payload is in memory at once: as consumed, joined, decoded, as rows, and on its way to the database."""

@@ -42,8 +42,8 @@ def test_a_batch_is_due_by_its_rows_or_by_the_age_of_its_first() -> None:
 
 
 def test_a_batch_is_due_when_its_memory_is_full() -> None:
-    # A ninth of 90 kB for a batch; a message costs 700 bytes and five times its payload: 10,000 / 1,200 = 8.
-    gathering = Gathering(GatherPolicy(rows=1000, age_s=10.0), BatchPolicy(90_000, smallest=1))
+    # A ninth of 112.5 kB for a batch; a message costs 1,000 bytes and five times its payload: 12,500 / 1,500 = 8.
+    gathering = Gathering(GatherPolicy(rows=1000, age_s=10.0), BatchPolicy(112_500, smallest=1))
     gathering.add(block(*(record(0, offset, value=bytes(100)) for offset in range(7))), 0.0)
     assert not gathering.is_due(1.0)
     gathering.add(message(7, value=bytes(100)), 0.0)
