@@ -22,10 +22,10 @@ def settled(seconds: Callable[[int], float], memory_mib: int = 1024, batches: in
 
 
 def test_where_each_transaction_costs_much_batches_grow_to_the_bound() -> None:
-    # 100 ms a transaction and 1 us a message: the larger the better, up to what fits in memory: 64 MiB / 9 / 700 B.
+    # 100 ms a transaction and 1 us a message: the larger the better, up to what fits in memory: 64 MiB / 9 / 1,000 B.
     sizes = settled(lambda n: 0.1 + n * 1e-6, memory_mib=64)
-    assert max(sizes) == 64 * MIB // 9 // 700
-    assert min(sizes) > 64 * MIB // 9 // 700 / 4
+    assert max(sizes) == 64 * MIB // 9 // 1_000
+    assert min(sizes) > 64 * MIB // 9 // 1_000 / 4
 
 
 def test_where_large_batches_get_slow_the_size_stays_near_the_best() -> None:
