@@ -20,14 +20,10 @@ FacilityLookup = Callable[[Collection[str]], Collection[str]]
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A decoded batch: `frame` has the event's columns and `_row`; `dead` is what was refused, in the order it came.
-
-    `payload_bytes` is the size of all values together.
-    """
+    """A decoded batch: `frame` has the event's columns and `_row`; `dead` is what was refused, in the order it came."""
 
     frame: pl.DataFrame
     dead: tuple[DeadLetter, ...]
-    payload_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class TopicReader:
         checked = self.check(messages.values)
         dead = [self._dead(messages[reject.row], stage, reject) for stage, reject in checked.refused]
         dead.sort(key=lambda letter: (letter.partition, letter.offset))
-        return Accepted(checked.frame, tuple(dead), messages.payload_bytes)
+        return Accepted(checked.frame, tuple(dead))
 
     def check(self, values: Sequence[bytes | None] | ValueBlock) -> Checked:
         """Returns what of the values may be written. Raises RegistryUnavailableError and KafkaException."""

@@ -104,7 +104,7 @@ class Preparation:
                 source = self._sources[name]
                 read = self._readers[name].read(messages)
                 dead += read.dead
-                payload_bytes += read.payload_bytes
+                payload_bytes += messages.payload_bytes
                 if read.frame.is_empty():
                     continue
                 frame = with_log_columns(read.frame, messages) if self._has_log_columns else read.frame

@@ -4,7 +4,7 @@ A step reads one thing of Avro (1.12, "Binary encoding") and puts it into its co
 the field. Columns belong to a level: 0 has a place a value; each array opens another, with a place an item.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -157,8 +157,3 @@ def program(writer: Mapping[str, Any], columns: Collection[str]) -> Program:
     kept = {name: node for name, node in nodes.items() if name in columns}
     compiler.steps.append(Step(Op.DONE, 0))
     return Program(tuple(compiler.steps), kept, tuple(compiler.least_bytes), tuple(compiler.symbols))
-
-
-def kept_steps(found: Program) -> Sequence[tuple[int, Step]]:
-    """Returns the steps that fill a column, with their numbers."""
-    return [(number, step) for number, step in enumerate(found.steps) if step.is_kept]

@@ -57,30 +57,6 @@ def has_map(avro_type: Any) -> bool:
             return False
 
 
-def has_inner_enum(schema: dict[str, Any]) -> bool:
-    """Returns whether a record schema has an enum anywhere but as the plain type of one of its own fields."""
-    named: set[str] = set()
-    return any(_has_enum(field["type"], named, is_inner=False) for field in schema["fields"])
-
-
-def _has_enum(avro_type: Any, named: set[str], *, is_inner: bool) -> bool:
-    # `max`, not `any`, which stops at the first: a name defined in one may be used in the next.
-    match avro_type:
-        case str():
-            return is_inner and avro_type in named
-        case list():
-            return max((_has_enum(branch, named, is_inner=True) for branch in avro_type), default=False)
-        case {"type": "enum", "name": name}:
-            named.add(name)
-            return is_inner
-        case {"type": "array", "items": items}:
-            return _has_enum(items, named, is_inner=True)
-        case {"type": "record", "fields": fields}:
-            return max((_has_enum(field["type"], named, is_inner=True) for field in fields), default=False)
-        case _:
-            return False
-
-
 def _column_type(avro_type: Any, named: dict[str, Any]) -> pl.DataType:  # noqa: C901, PLR0911 - a case an Avro type
     match avro_type:
         case str() if avro_type in _PRIMITIVES:

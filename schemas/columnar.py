@@ -110,11 +110,11 @@ class ColumnarDecoder:
             writer = self._registry.writer_schema(schema_id)
             names = [f["name"] for f in self._fields]
             resolution = resolve(writer, self._schema, names)
-            reader: Reader = RecordReader(writer, self._schema, names, header(schema_id))
+            reader: Reader | None = None
             if resolution.is_columnar:
                 with suppress(UnsupportedTypeError):
                     reader = BlockReader(writer, resolution.sources, header(schema_id))
-            self._readers[schema_id] = reader
+            self._readers[schema_id] = reader or RecordReader(writer, self._schema, names, header(schema_id))
         return self._readers[schema_id]
 
     def _decode(
