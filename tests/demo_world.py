@@ -122,14 +122,17 @@ class DemoWorld:
         self, database: Database, statement: str, until: Callable[[list[Any]], bool], deadline_s: float = DEADLINE_S
     ) -> list[Any]:
         """Asks again until the condition holds, else fails with what the workers said last."""
-        return self._await(statement, lambda: self.query(database, statement), until, deadline_s)
+        return self.await_that(statement, lambda: self.query(database, statement), until, deadline_s)
 
     def await_without_lag(self, name: str) -> None:
         """Waits until a worker has read all that there is."""
         port = self.workers.metrics_ports[name]
-        self._await(name, lambda: worker_metrics.read(port), lambda seen: seen.answers and not seen.lag_events)
+        self.await_that(name, lambda: worker_metrics.read(port), lambda seen: seen.answers and not seen.lag_events)
 
-    def _await(self, what: str, look: Callable[[], T], until: Callable[[T], bool], deadline_s: float = DEADLINE_S) -> T:
+    def await_that(
+        self, what: str, look: Callable[[], T], until: Callable[[T], bool], deadline_s: float = DEADLINE_S
+    ) -> T:
+        """Looks again until the condition holds, else fails with what the workers said last."""
         deadline = time.monotonic() + deadline_s
         while not until(seen := look()):
             if time.monotonic() > deadline:
