@@ -178,7 +178,6 @@ def decode(  # noqa: C901, PLR0912, PLR0915, PLR0917 - one loop: a call would co
             if is_null:
                 is_null = False
                 if cells != NOWHERE:
-                    area8[steps[step, NULLS] + place - cells] = 0
                     if op == _BOOLEAN:
                         area8[place] = 0
                     elif op == _INT or op == _FLOAT:
@@ -225,9 +224,12 @@ def decode(  # noqa: C901, PLR0912, PLR0915, PLR0917 - one loop: a call would co
             read: Any = ((bits >> 1) & 0x7FFFFFFFFFFFFFFF) ^ -(bits & 1)
             if op == _OPTION:
                 is_null = read == steps[step, ARGUMENT]
+                step += 1
                 if read != 0 and read != 1:
                     at = -1
-                step += 1
+                elif steps[step, NULLS] != NOWHERE:
+                    # Said of values too: a value that broke off may have left a null in this place.
+                    area8[steps[step, NULLS] + counts[steps[step, LEVEL]]] = 0 if is_null else 1
                 continue
             if op == _ARRAY:
                 if is_block_size:

@@ -40,7 +40,10 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class _Filled:
-    """Columns after the loop: `steps` as it had them, its area, and what is filled of each level and each step."""
+    """Columns after the loop: `steps` as it had them, its area, and what is filled of each level and each step.
+
+    The area is the next block's too: what is returned is copied out of it, as large as it came to be.
+    """
 
     steps: npt.NDArray[np.int64]
     area: npt.NDArray[np.uint8]
@@ -50,18 +53,19 @@ class _Filled:
     def cells(self, step: int, size: int, places: int) -> npt.NDArray[np.uint8]:
         """Returns the first places of a step's column, each of so many bytes."""
         start = int(self.steps[step, avro_kernel.CELLS]) * min(size, 8)
-        return self.area[start : start + places * size]
+        return self.area[start : start + places * size].copy()
 
     def text(self, step: int) -> npt.NDArray[np.uint8]:
         """Returns the bytes of a step's column of texts."""
         start = int(self.steps[step, avro_kernel.TEXT])
-        return self.area[start : start + int(self.filled[step])]
+        return self.area[start : start + int(self.filled[step])].copy()
 
 
 class BlockReader:
     """Reads blocks; `sources` are the reader's fields → their names in the writer's schema.
 
-    Frames have the reader's names and the writer's types. Raises UnsupportedTypeError where the program does.
+    Frames have the reader's names and the writer's types. Raises UnsupportedTypeError where the program does. Not
+    thread-safe: each block is read into the same memory.
     """
 
     def __init__(self, writer: Mapping[str, Any], sources: Mapping[str, str], header: bytes) -> None:
@@ -71,6 +75,8 @@ class BlockReader:
         texts = [symbol.encode() for symbol in self._program.symbols]
         self._symbols = np.frombuffer(b"".join(texts) or b"\x00", np.uint8)
         self._symbol_starts = np.cumsum([0, *map(len, texts)])
+        self._layout = _Layout(self._program, [len(text) for text in texts])
+        self._area = np.empty(0, np.uint8)
 
     def read(self, block: ValueBlock) -> Read:
         """Returns what of the block is good."""
@@ -91,14 +97,13 @@ class BlockReader:
 
     def _filled(self, block: ValueBlock) -> tuple[_Filled, npt.NDArray[np.uint8]]:
         total = int(block.starts[-1] - block.starts[0])
-        steps, size = _laid_out(self._program, len(block), total)
-        area = np.empty(size, np.uint8)
+        steps, size = self._layout.of(len(block), total)
+        if size > len(self._area):
+            self._area = np.empty(size, np.uint8)
+        area = self._area
         for number, step in enumerate(self._program.steps):
             if step.is_kept and (step.op in VARIABLE or step.op is Op.ARRAY):
                 area.view(np.int64)[steps[number, avro_kernel.CELLS]] = 0
-            if steps[number, avro_kernel.NULLS] != avro_kernel.NOWHERE:
-                start = int(steps[number, avro_kernel.NULLS])
-                area[start : start + _places(self._program, step.level, len(block), total)] = 1
         counts, filled = np.zeros(len(self._program.least_bytes), np.int64), np.zeros(len(steps), np.int64)
         became = np.empty(len(block), np.uint8)
         avro_kernel.decode(
@@ -109,38 +114,51 @@ class BlockReader:
         return _Filled(steps, area, counts, filled), became
 
 
-def _places(found: Program, level: int, rows: int, total: int) -> int:
-    return rows if level == 0 else total // found.least_bytes[level] + 1
+class _Layout:
+    """Where the columns of a program's steps are in the area that the loop fills.
 
-
-def _laid_out(found: Program, rows: int, total: int) -> tuple[npt.NDArray[np.int64], int]:
-    """Returns the steps as the loop takes them, with the places of their columns, and the bytes of the area.
-
-    What is not written there costs no memory.
+    `symbol_bytes` are the lengths of its symbols.
     """
-    size = 0
 
-    def taken(wanted: int) -> int:
-        nonlocal size
-        start = size
-        size += -(-wanted // _ALIGNMENT) * _ALIGNMENT
-        return start
+    def __init__(self, found: Program, symbol_bytes: Sequence[int]) -> None:
+        self._program = found
+        self._longest = {
+            number: max(symbol_bytes[step.argument : step.argument + step.limit])
+            for number, step in enumerate(found.steps)
+            if step.op is Op.SYMBOL
+        }
 
-    steps = np.full((len(found.steps), avro_kernel.STEP_COLUMNS), avro_kernel.NOWHERE, np.int64)
-    for number, step in enumerate(found.steps):
-        steps[number, : avro_kernel.CELLS] = step.op, step.level, step.argument, step.limit
-        if not step.is_kept:
-            continue
-        places, cell = _places(found, step.level, rows, total), _CELL_BYTES.get(step.op, 8)
-        steps[number, avro_kernel.CELLS] = taken((places + 1) * cell) // min(cell, 8)
-        if step.is_optional:
-            steps[number, avro_kernel.NULLS] = taken(places)
-        if step.op is Op.SYMBOL:
-            longest = max(len(found.symbols[step.argument + number].encode()) for number in range(step.limit))
-            steps[number, avro_kernel.TEXT] = taken(places * longest)
-        elif step.op in VARIABLE:
-            steps[number, avro_kernel.TEXT] = taken(total)
-    return steps, size
+    def _places(self, level: int, rows: int, total: int) -> int:
+        """Returns the most places of a level that so many values of so many bytes have."""
+        return rows if level == 0 else total // self._program.least_bytes[level] + 1
+
+    def of(self, rows: int, total: int) -> tuple[npt.NDArray[np.int64], int]:
+        """Returns the steps as the loop takes them, and the bytes of the area for values of `total` bytes.
+
+        What is not written there costs no memory.
+        """
+        size = 0
+
+        def taken(wanted: int) -> int:
+            nonlocal size
+            start = size
+            size += -(-wanted // _ALIGNMENT) * _ALIGNMENT
+            return start
+
+        steps = np.full((len(self._program.steps), avro_kernel.STEP_COLUMNS), avro_kernel.NOWHERE, np.int64)
+        for number, step in enumerate(self._program.steps):
+            steps[number, : avro_kernel.CELLS] = step.op, step.level, step.argument, step.limit
+            if not step.is_kept:
+                continue
+            places, cell = self._places(step.level, rows, total), _CELL_BYTES.get(step.op, 8)
+            steps[number, avro_kernel.CELLS] = taken((places + 1) * cell) // min(cell, 8)
+            if step.is_optional:
+                steps[number, avro_kernel.NULLS] = taken(places)
+            if step.op is Op.SYMBOL:
+                steps[number, avro_kernel.TEXT] = taken(places * self._longest[number])
+            elif step.op in VARIABLE:
+                steps[number, avro_kernel.TEXT] = taken(total)
+        return steps, size
 
 
 def _arrow(node: Node, found: Program, filled: _Filled) -> Any:

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from schemas import avro_kernel
 from schemas.catalog import TOPICS, Topic, topic
 from schemas.codec import Codec, UndecodableError, header
 from schemas.columnar import ColumnarDecoder
-from schemas.events import RoutedRequest
+from schemas.events import PowerUse, RoutedRequest, UseKind
 from schemas.registry import Registry, UnknownSchemaError
 from schemas.reject import ROW
 from tests.event_strategy import events_of
@@ -212,6 +213,19 @@ def test_numbers_out_of_place_in_any_topic_cost_only_their_messages(entry: Topic
     place = data.draw(st.integers(5, len(value) - 1))
     bad = value[:place] + data.draw(st.sampled_from(LONG_NUMBERS)) + value[place + 1 :]
     assert_as_one_by_one(entry, registry, [value, bad, value])
+
+
+@settings(max_examples=5)
+@given(data=st.data())
+def test_a_null_of_a_value_that_breaks_off_within_an_array_is_not_the_next_ones(data: st.DataObject) -> None:
+    entry = topic("economics.profitability")
+    event = data.draw(events_of(entry))
+    use = PowerUse(use=UseKind.MINING, value_usd_mwh=1.0, margin_usd_mwh=1.0, available_mw=1.0)
+    with_null, without = (
+        Codec(registry_of(entry)).encode(entry, replace(event, uses=[replace(use, resource_group_id=group)]))
+        for group in (None, "tx1-asic")
+    )
+    assert_as_one_by_one(entry, registry_of(entry), [without, with_null[:-1], without])
 
 
 def routed(priority: int) -> RoutedRequest:
