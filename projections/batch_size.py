@@ -8,6 +8,8 @@ change goes the same way; if it fell, back; if it is much the same, the size sta
 
 from dataclasses import dataclass
 
+from projections.pipeline import AS_READY, PipelinePolicy
+
 _FACTOR = 1.5
 _NOISE = 0.04
 """Rates that differ by less say nothing."""
@@ -18,22 +20,32 @@ _MESSAGE_OVERHEAD_BYTES = 1_000
 """Of a message in flight, beside its payload: the client's record, its places in blocks and frames (measured)."""
 _COPIES = 5
 """How often a payload is in memory at once: as consumed, joined, decoded, as rows, and on its way to the database."""
-_BATCHES_IN_FLIGHT = 9
-"""Those of `projections.pipeline`, and the one that is read."""
+_REDUCED_OVERHEAD_BYTES = 300
+_REDUCED_COPIES = 2
+"""The same of a message that only a newest row is made of: as consumed, and as a row where it is the newest."""
+_BATCHES_IN_WORK = 3
+"""Of those: the one that is read, that is prepared, and what is made of all that are applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
-    """Bounds of the size. `memory_bytes` is for all messages in flight."""
+    """Bounds of the size. `memory_bytes` is for all messages in flight, in a pipeline of that policy."""
 
     memory_bytes: int
+    pipeline: PipelinePolicy = AS_READY
     smallest: int = 150
     first: int = 12_000
 
     def largest(self, payload_bytes: float) -> int:
         """Returns the most messages of that mean size that fit into the memory."""
         each = _MESSAGE_OVERHEAD_BYTES + _COPIES * payload_bytes
-        return max(self.smallest, int(self.memory_bytes / _BATCHES_IN_FLIGHT / each))
+        if self.pipeline.waits:
+            reduced = _REDUCED_OVERHEAD_BYTES + _REDUCED_COPIES * payload_bytes
+            of_all = _BATCHES_IN_WORK * each + self.pipeline.depth * reduced
+        else:
+            # Beside those of the pipeline the one that is read.
+            of_all = (self.pipeline.depth + 1) * each
+        return max(self.smallest, int(self.memory_bytes / of_all))
 
 
 class BatchSize:

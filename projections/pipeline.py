@@ -1,20 +1,36 @@
 """Preparing and applying batches beside reading them: three steps in three threads, each batch in order.
 
 Decoding and COPY leave the interpreter lock for most of their time, so reading goes on meanwhile. Batches that have
-become ready while others were applied are applied together: whoever is behind pays for fewer transactions.
+become ready while others were applied are applied together: whoever is behind pays for fewer transactions. A store that
+takes one row of each key has less work the more batches are put together, so there those that are still being prepared
+are waited for too. Nobody waits for a batch that is not read yet.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 R = TypeVar("R")
 P = TypeVar("P")
 
-DEPTH = 8
-"""Batches in hand: at most half of them are applied together, so that the others are prepared meanwhile."""
+
+@dataclass(frozen=True, slots=True)
+class PipelinePolicy:
+    """`depth` is the number of batches in hand: at most half are applied together, the others prepared meanwhile.
+
+    With `waits` those that are applied together are as many as have been read, else as many as are prepared.
+    """
+
+    depth: int
+    waits: bool
+
+
+AS_READY = PipelinePolicy(depth=8, waits=False)
+TOGETHER = PipelinePolicy(depth=24, waits=True)
 
 
 class Pipeline(Generic[R, P]):
@@ -23,10 +39,12 @@ class Pipeline(Generic[R, P]):
     After a failure nothing more is applied, and every call raises that failure.
     """
 
-    def __init__(self, prepare: Callable[[R], P], apply: Callable[[Sequence[P]], None], depth: int = DEPTH) -> None:
+    def __init__(
+        self, prepare: Callable[[R], P], apply: Callable[[Sequence[P]], None], policy: PipelinePolicy = AS_READY
+    ) -> None:
         self._prepare = prepare
         self._apply = apply
-        self._depth = depth
+        self._policy = policy
         self._preparing = ThreadPoolExecutor(1, "prepare")
         self._applying = ThreadPoolExecutor(1, "apply")
         self._waiting: deque[Future[P]] = deque()
@@ -38,7 +56,7 @@ class Pipeline(Generic[R, P]):
     def is_full(self) -> bool:
         """Whether `submit` has to wait. Raises the failure of a batch."""
         self._check()
-        return self._in_hand >= self._depth
+        return self._in_hand >= self._policy.depth
 
     @property
     def is_empty(self) -> bool:
@@ -48,7 +66,7 @@ class Pipeline(Generic[R, P]):
 
     def submit(self, batch: R) -> None:
         """Takes a batch; call only while the pipeline is not full."""
-        assert self._in_hand < self._depth
+        assert self._in_hand < self._policy.depth
         with self._changed:
             self._in_hand += 1
         self._waiting.append(self._preparing.submit(self._prepare, batch))
@@ -79,7 +97,7 @@ class Pipeline(Generic[R, P]):
             return
         try:
             ready = [self._waiting.popleft().result()]
-            while len(ready) < self._depth // 2 and self._is_next_ready():
+            while len(ready) < self._policy.depth // 2 and self._is_next_ready():
                 ready.append(self._waiting.popleft().result())
             self._apply(ready)
         except BaseException as error:  # noqa: BLE001 - raised by every call from now on
@@ -90,6 +108,8 @@ class Pipeline(Generic[R, P]):
             self._changed.notify_all()
 
     def _is_next_ready(self) -> bool:
+        if self._policy.waits and self._waiting:
+            wait_for([self._waiting[0]])
         # One that failed is left for the next call: it must not take those before it along.
         return bool(self._waiting) and self._waiting[0].done() and self._waiting[0].exception() is None
 

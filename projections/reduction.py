@@ -6,7 +6,8 @@ from typing import Any
 import polars as pl
 
 from projections.error import ProjectionError
-from projections.table import Mode, Table, first, newest
+from projections.newest import newest
+from projections.table import Mode, Table, first
 from schemas.reject import ROW
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -29,10 +29,11 @@ from projections.dead_letter_limit import DeadLetterLimit
 from projections.dead_letter_producer import DeadLetterProducer
 from projections.error import ProjectionError, RefusedError
 from projections.gathering import Gathering
-from projections.pipeline import Pipeline
+from projections.pipeline import AS_READY, TOGETHER, Pipeline
 from projections.preparation import Preparation, Prepared, mergeable, of_refused
 from projections.raw_batch import RawBatch
 from projections.sink import Claim
+from projections.table import Mode
 from schemas import metric
 from schemas.codec import Codec
 from schemas.facility_directory import FacilityDirectory
@@ -65,8 +66,10 @@ class ProjectionSession:
             self._sources, config.tables, registry, self._worker, self._facilities.knowing,
             encode=self._sink.encode, has_log_columns=config.has_log_columns,
         )  # fmt: skip
-        self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply_all)
-        memory = BatchPolicy(config.memory_mb * 2**20)
+        has_keys = all(table.mode is not Mode.APPEND for table in config.tables)
+        pipeline = TOGETHER if has_keys else AS_READY
+        self._pipeline: Pipeline[RawBatch, Prepared] = Pipeline(self._prepare, self._apply_all, pipeline)
+        memory = BatchPolicy(config.memory_mb * 2**20, pipeline)
         self._size = BatchSize(memory)
         self._gathering = Gathering(config.gather, memory)
         self._limit = DeadLetterLimit(config.dead_letter_limit)

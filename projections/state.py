@@ -11,7 +11,8 @@ import polars as pl
 
 from projections.error import ProjectionError
 from projections.log_column import OFFSET, PARTITION
-from projections.table import Mode, Table, first, newest
+from projections.newest import newest
+from projections.table import Mode, Table, first
 from schemas.message_block import Place
 from schemas.reject import ROW
 

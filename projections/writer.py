@@ -9,8 +9,9 @@ from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
 
 from projections.copy_format import HEADER, TRAILER, binary_array, binary_rows
+from projections.newest import newest
 from projections.offset_store import Connection
-from projections.table import Mode, Table, first, newest
+from projections.table import Mode, Table, first
 from schemas.reject import ROW
 
 _ARRAY_OIDS = {

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.batch_size import BatchPolicy, BatchSize
+from projections.pipeline import TOGETHER
 
 MIB = 2**20
 
@@ -63,6 +64,13 @@ def test_the_size_never_leaves_its_bounds(observed: list[tuple[int, float, float
 def test_nine_batches_of_the_largest_size_fit_into_the_memory(payload: float) -> None:
     policy = BatchPolicy(256 * MIB)
     assert 9 * policy.largest(payload) * (700 + 5 * payload) <= 256 * MIB
+
+
+@pytest.mark.parametrize("payload", [0.0, 97.0, 1000.0])
+def test_where_rows_are_reduced_more_batches_fit_into_the_memory(payload: float) -> None:
+    size = BatchPolicy(256 * MIB, TOGETHER).largest(payload)
+    assert size * (3 * (1000 + 5 * payload) + 24 * (300 + 2 * payload)) <= 256 * MIB
+    assert 24 * size > 9 * BatchPolicy(256 * MIB).largest(payload)
 
 
 def test_much_the_same_rate_leaves_the_size_alone_for_a_while() -> None:

@@ -5,17 +5,18 @@ from collections.abc import Sequence
 
 import pytest
 
-from projections.pipeline import Pipeline
+from projections.pipeline import AS_READY, TOGETHER, Pipeline, PipelinePolicy
 
 LIMIT_S = 20.0
 
 
 class Steps:
-    """Prepares and applies numbers; `hold` keeps `apply` waiting."""
+    """Prepares and applies numbers; `hold` keeps `apply` waiting, `slow` keeps `prepare`."""
 
     def __init__(self) -> None:
-        self.hold = threading.Event()
+        self.hold, self.slow = threading.Event(), threading.Event()
         self.hold.set()
+        self.slow.set()
         self.prepared: list[int] = []
         self.applied: list[int] = []
         self.together: list[int] = []
@@ -23,6 +24,7 @@ class Steps:
 
     def prepare(self, number: int) -> int:
         """Refuses -1."""
+        assert self.slow.wait(LIMIT_S)
         if number == -1:
             raise ValueError("can't be prepared")
         self.prepared.append(number)
@@ -58,7 +60,7 @@ def test_batches_are_applied_in_order_and_a_drain_waits_for_all() -> None:
 def test_the_next_batch_is_prepared_while_one_is_applied_and_then_it_is_full() -> None:
     steps = Steps()
     steps.hold.clear()
-    pipeline = Pipeline(steps.prepare, steps.apply, depth=2)
+    pipeline = Pipeline(steps.prepare, steps.apply, PipelinePolicy(depth=2, waits=False))
     pipeline.submit(1)
     assert steps.is_prepared.wait(LIMIT_S)
     steps.is_prepared.clear()
@@ -89,10 +91,28 @@ def test_batches_that_became_ready_meanwhile_are_applied_together() -> None:
     pipeline.close()
 
 
-def test_a_batch_that_fails_in_preparation_does_not_take_those_before_it_along() -> None:
+@pytest.mark.parametrize("depth", [2, 8])
+def test_where_it_waits_as_many_as_were_read_are_applied_together(depth: int) -> None:
+    steps = Steps()
+    pipeline = Pipeline(steps.prepare, steps.apply, PipelinePolicy(depth, waits=True))
+    steps.slow.clear()
+    for number in range(depth // 2):
+        pipeline.submit(number)
+    steps.slow.set()
+    pipeline.drain()
+    assert steps.together == [depth // 2]
+    # Nobody waits for one that is not read.
+    pipeline.submit(9)
+    pipeline.drain()
+    assert steps.applied[-1] == 90
+    pipeline.close()
+
+
+@pytest.mark.parametrize("policy", [AS_READY, TOGETHER])
+def test_a_batch_that_fails_in_preparation_does_not_take_those_before_it_along(policy: PipelinePolicy) -> None:
     steps = Steps()
     steps.hold.clear()
-    pipeline = Pipeline(steps.prepare, steps.apply)
+    pipeline = Pipeline(steps.prepare, steps.apply, policy)
     for number in (1, 2, -1):
         pipeline.submit(number)
     steps.hold.set()
@@ -120,7 +140,7 @@ def test_after_a_failure_nothing_more_is_applied_and_every_call_says_so(bad: int
 def test_closing_waits_for_the_batch_that_is_being_applied() -> None:
     steps = Steps()
     steps.hold.clear()
-    pipeline = Pipeline(steps.prepare, steps.apply, depth=2)
+    pipeline = Pipeline(steps.prepare, steps.apply, PipelinePolicy(depth=2, waits=False))
     pipeline.submit(1)
     assert steps.is_prepared.wait(LIMIT_S)
     closing = threading.Thread(target=pipeline.close)

@@ -159,7 +159,7 @@ def test_a_changed_declaration_is_one_change(changes: dict[str, Any], expected: 
 
 
 def test_only_tables_whose_rows_are_replaced_have_a_say_in_how_full_their_pages_are() -> None:
-    latest = Table("state", Database.POSTGRES, Mode.LATEST, {}, {"id": "text", "at": "date"}, ("id",), ("at",))
+    latest = Table("state", Database.POSTGRES, Mode.LATEST, {}, {"id": "text", "at": "bigint"}, ("id",), ("at",))
     changed = ['ALTER TABLE "state" SET (fillfactor = 50)']
     assert statements(difference(latest, wanted(latest))) == []
     assert statements(difference(latest, replace(wanted(latest), fill_percent=None))) == changed

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.hypertable import Compression
-from projections.table import Database, Mode, first, newest
+from projections.table import Database, Mode, first
 from projections.tables import ALLOCATION_HISTORY, METRICS, TABLES, WORKLOADS
 from schemas.catalog import topic
 from schemas.column_type import column_types
@@ -21,16 +21,6 @@ STEPS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 5)), max_size=
 def steps(rows: list[tuple[str, int]]) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema={"workload_id": pl.String, "version": pl.Int32}, orient="row")
     return frame.with_row_index(ROW)
-
-
-@given(STEPS)
-def test_the_newest_row_has_the_greatest_order_and_of_equals_came_last(rows: list[tuple[str, int]]) -> None:
-    expected: dict[str, tuple[int, int]] = {}
-    for number, (key, version) in enumerate(rows):
-        if key not in expected or version >= expected[key][0]:
-            expected[key] = (version, number)
-    found = newest(steps(rows), WORKLOADS, ROW)
-    assert {key: (version, row) for row, key, version in found.rows()} == expected
 
 
 @given(STEPS)
@@ -46,6 +36,7 @@ def test_the_first_row_of_a_key_is_the_one_that_came_first(rows: list[tuple[str,
         pytest.param({"key": ()}, "latest tables have a key", id="latest-without-key"),
         pytest.param({"order": ()}, "an order belongs to a latest or window table", id="latest-without-order"),
         pytest.param({"key": ("nobody",)}, "not among its columns", id="unknown-key"),
+        pytest.param({"order": ("state",)}, "order of times and whole numbers, not of", id="order-of-texts"),
     ],
 )
 def test_a_declaration_that_can_not_be_written_is_refused(changes: dict[str, Any], reason: str) -> None:
