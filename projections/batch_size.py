@@ -3,7 +3,7 @@
 Under low load batches are small by themselves, as reading ends with the poll time. While catching up every batch is
 full, and only full batches teach. A few of one size make a rate: if it rose after the last change of size, the next
 change goes the same way; if it fell, back; if it is much the same, the size stays for a while before it is tried again.
-`largest` comes from the memory that may be used.
+`largest` comes from the memory that may be used. Where batches wait to go together, each is as large as that allows.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _MESSAGE_OVERHEAD_BYTES = 1_000
 """Of a message in flight, beside its payload: the client's record, its places in blocks and frames (measured)."""
 _COPIES = 5
 """How often a payload is in memory at once: as consumed, joined, decoded, as rows, and on its way to the database."""
-_REDUCED_OVERHEAD_BYTES = 300
+_REDUCED_OVERHEAD_BYTES = 250
 _REDUCED_COPIES = 2
 """The same of a message that only a newest row is made of: as consumed, and as a row where it is the newest."""
 _BATCHES_IN_WORK = 3
@@ -68,11 +68,11 @@ class BatchSize:
     def bound(self, payload_bytes: float) -> None:
         """Takes note of the mean size of messages, bytes."""
         self._bound = self._policy.largest(payload_bytes)
-        self._size = min(self._size, self._bound)
+        self._size = self._bound if self._policy.pipeline.waits else min(self._size, self._bound)
 
     def observe(self, messages: int, seconds: float) -> None:
         """Learns from a batch that took so long to apply; one that was not full teaches nothing."""
-        if messages < self._size or seconds <= 0:
+        if self._policy.pipeline.waits or messages < self._size or seconds <= 0:
             return
         self._messages, self._seconds, self._batches = (
             self._messages + messages, self._seconds + seconds, self._batches + 1,

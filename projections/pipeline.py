@@ -20,17 +20,18 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, slots=True)
 class PipelinePolicy:
-    """`depth` is the number of batches in hand: at most half are applied together, the others prepared meanwhile.
+    """`depth` is the number of batches in hand: at most `most` are applied together, the others prepared meanwhile.
 
     With `waits` those that are applied together are as many as have been read, else as many as are prepared.
     """
 
     depth: int
+    most: int
     waits: bool
 
 
-AS_READY = PipelinePolicy(depth=8, waits=False)
-TOGETHER = PipelinePolicy(depth=24, waits=True)
+AS_READY = PipelinePolicy(depth=8, most=4, waits=False)
+TOGETHER = PipelinePolicy(depth=16, most=10, waits=True)
 
 
 class Pipeline(Generic[R, P]):
@@ -49,6 +50,7 @@ class Pipeline(Generic[R, P]):
         self._applying = ThreadPoolExecutor(1, "apply")
         self._waiting: deque[Future[P]] = deque()
         self._in_hand = 0
+        self._is_more = False
         self._changed = threading.Condition()
         self._failure: BaseException | None = None
 
@@ -69,8 +71,15 @@ class Pipeline(Generic[R, P]):
         assert self._in_hand < self._policy.depth
         with self._changed:
             self._in_hand += 1
-        self._waiting.append(self._preparing.submit(self._prepare, batch))
+            self._waiting.append(self._preparing.submit(self._prepare, batch))
+            self._changed.notify_all()
         self._applying.submit(self._apply_ready)
+
+    def expect(self, *, more: bool) -> None:
+        """Says whether another batch comes at once, so that one that can go together with it may wait."""
+        with self._changed:
+            self._is_more = more
+            self._changed.notify_all()
 
     def wait(self, timeout_s: float) -> None:
         """Returns when a batch is done, or after that time. Raises the failure of a batch."""
@@ -81,6 +90,7 @@ class Pipeline(Generic[R, P]):
 
     def drain(self) -> None:
         """Returns when all batches are done. Raises the failure of a batch."""
+        self.expect(more=False)
         while self._in_hand:
             self.wait(60.0)
         self._check()
@@ -88,6 +98,7 @@ class Pipeline(Generic[R, P]):
     def close(self) -> None:
         """Gives up what was not begun, waits for the rest; raises nothing."""
         self._failure = self._failure or RuntimeError("the pipeline is closed")
+        self.expect(more=False)
         self._preparing.shutdown(cancel_futures=True)
         self._applying.shutdown()
 
@@ -97,7 +108,7 @@ class Pipeline(Generic[R, P]):
             return
         try:
             ready = [self._waiting.popleft().result()]
-            while len(ready) < self._policy.depth // 2 and self._is_next_ready():
+            while len(ready) < self._policy.most and self._is_next_ready():
                 ready.append(self._waiting.popleft().result())
             self._apply(ready)
         except BaseException as error:  # noqa: BLE001 - raised by every call from now on
@@ -108,8 +119,11 @@ class Pipeline(Generic[R, P]):
             self._changed.notify_all()
 
     def _is_next_ready(self) -> bool:
-        if self._policy.waits and self._waiting:
-            wait_for([self._waiting[0]])
+        if self._policy.waits:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or not self._is_more)
+            if self._waiting:
+                wait_for([self._waiting[0]])
         # One that failed is left for the next call: it must not take those before it along.
         return bool(self._waiting) and self._waiting[0].done() and self._waiting[0].exception() is None
 

@@ -36,7 +36,6 @@ class Prepared:
     rows: tuple[Rows, ...]
     dead: tuple[DeadLetter, ...]
     times: Mapping[str, EventTimes]
-    payload_bytes: int
     began: float
 
     @classmethod
@@ -56,7 +55,6 @@ class Prepared:
             tuple(map(Rows.merged, parts.values())),
             tuple(letter for batch in batches for letter in batch.dead),
             {name: times for batch in batches for name, times in batch.times.items()},
-            sum(batch.payload_bytes for batch in batches),
             batches[0].began,
         )
 
@@ -97,14 +95,12 @@ class Preparation:
         rows: list[Rows] = []
         dead: list[DeadLetter] = []
         times: dict[str, EventTimes] = {}
-        payload_bytes = 0
         with self._lock:
             for name, blocks in raw.by_topic.items():
                 messages = MessageBlock.joined(blocks)
                 source = self._sources[name]
                 read = self._readers[name].read(messages)
                 dead += read.dead
-                payload_bytes += messages.payload_bytes
                 if read.frame.is_empty():
                     continue
                 frame = with_log_columns(read.frame, messages) if self._has_log_columns else read.frame
@@ -114,7 +110,7 @@ class Preparation:
                     if source.name in table.sources
                 ]
                 times[name] = _event_times(read.frame, source.time_field)
-        return Prepared(raw, tuple(rows), tuple(dead), times, payload_bytes, began)
+        return Prepared(raw, tuple(rows), tuple(dead), times, began)
 
 
 def _event_times(frame: pl.DataFrame, field: str) -> EventTimes:

@@ -96,10 +96,14 @@ class ProjectionSession:
             self._wait()
         else:
             self._poll()
-            messages = self._queue.take(self._size.current, _POLL_S)
+            wanted = self._size.current
+            messages = self._queue.take(wanted, _POLL_S)
+            if messages:
+                self._size.bound(messages.payload_bytes / len(messages))
             self._gathering.add(messages, time.monotonic())
             if self._gathering.is_due(time.monotonic()):
                 self._submit()
+            self._pipeline.expect(more=len(messages) == wanted)
         self._show_lag_when_due()
 
     def _poll(self) -> None:
@@ -170,7 +174,6 @@ class ProjectionSession:
         except RefusedError as refusal:
             self._apply_divided(prepared.raw, refusal)
         count = len(prepared.raw)
-        self._size.bound(prepared.payload_bytes / count)
         now = time.monotonic()
         # While catching up, the time from one batch's end to the next is that of the slowest step, whichever it is.
         self._size.observe(count, now - max(self._finished_at, prepared.began))
@@ -187,7 +190,7 @@ class ProjectionSession:
         if len(raw) == 1:
             letter = of_refused(raw.messages[0], self._worker, refusal.error, refusal.reason)
             self._limit.observe(0, 1, letter.reason)
-            self._write(Prepared(raw, (), (letter,), {}, 0, 0.0))
+            self._write(Prepared(raw, (), (letter,), {}, 0.0))
             return
         for half in raw.halves():
             try:

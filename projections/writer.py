@@ -94,21 +94,17 @@ def write(
 def _insert(
     connection: Connection, table: Table, name: sql.Identifier, rows: pl.DataFrame, on_conflict: sql.Composable
 ) -> int:
-    arrays, values, parameters = [], [], []
+    values, parameters = [], []
     for column, sql_type in table.columns.items():
         # PostgreSQL parses jsonb from text faster than we would make its array.
         travels_as = "text" if sql_type == "jsonb" else sql_type
-        arrays.append(sql.SQL("%b::{}[]").format(sql.SQL(cast("Any", travels_as))))
-        values.append(sql.SQL("{}::{}").format(sql.Identifier(column), sql.SQL(cast("Any", sql_type))))
+        types = sql.SQL(cast("Any", travels_as)), sql.SQL(cast("Any", sql_type))
+        values.append(sql.SQL("unnest(%b::{}[])::{}").format(*types))
         parameters.append(_Column(rows[column], travels_as))
-    statement = sql.SQL(
-        "INSERT INTO {table} ({columns}) SELECT {values} FROM unnest({arrays}) AS batch ({columns})"
-        " ON CONFLICT ({key}) {on_conflict}"
-    ).format(
+    statement = sql.SQL("INSERT INTO {table} ({columns}) SELECT {values} ON CONFLICT ({key}) {on_conflict}").format(
         table=name,
         columns=_columns(table),
         values=sql.SQL(", ").join(values),
-        arrays=sql.SQL(", ").join(arrays),
         key=sql.SQL(", ").join(map(sql.Identifier, table.key)),
         on_conflict=on_conflict,
     )

@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 NUMBER = types.int64
 READ_BYTES, READ_WORDS64 = (types.Array(kind, 1, "C", readonly=True) for kind in (types.uint8, types.int64))
 BYTES, WORDS32, WORDS64, ROWS64 = types.uint8[::1], types.int32[::1], types.int64[::1], types.int64[:, ::1]
-FLAGS = types.boolean[::1]
+ROWS_OF_FLAGS = types.boolean[:, ::1]
 NOTHING = types.void
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from confluent_kafka import Consumer, KafkaError, KafkaException, cimpl
 from numba import types
 
-from schemas.compiled import BYTES, FLAGS, NOTHING, NUMBER, ROWS64, WORDS64, compiled, linked
+from schemas.compiled import BYTES, NOTHING, NUMBER, ROWS64, ROWS_OF_FLAGS, WORDS64, compiled, linked
 from schemas.message_block import Headers, MessageBlock, Place
 from schemas.value_block import Bytes, Ints, ValueBlock
 
@@ -30,6 +30,8 @@ _library = ctypes.CDLL(cimpl.__file__)
 _ERROR, _TOPIC, _PARTITION, _VALUE, _VALUE_BYTES, _KEY, _KEY_BYTES, _OFFSET, _ = range(9)
 _WORDS = 9
 _LOW_HALF = 0xFFFF_FFFF
+_ROOM_BYTES = 2**20
+"""For keys, and for values, of a block at first."""
 
 
 def _declared(name: str, result: Any, *arguments: Any) -> Any:
@@ -54,35 +56,47 @@ _time = linked("rd_kafka_message_timestamp", NUMBER(NUMBER, NUMBER), _library)
 _find_headers = linked("rd_kafka_message_headers", types.int32(NUMBER, NUMBER), _library)
 
 
-@compiled(NOTHING, WORDS64, ROWS64)
-def _read_heads(pointers: Ints, heads: Ints) -> None:
-    """Copies the members of each message to `heads`, (n, 9)."""
-    for row in range(len(pointers)):
-        _copy(heads.ctypes.data + row * _WORDS * 8, pointers[row], _WORDS * 8)
+# Rows of what is read of each message: of `numbers`, of `ends` and of `flags`, and of `flags` alone.
+_OF_TOPIC, _OF_PARTITION, _OF_OFFSET, _OF_TIME = range(4)
+_OF_KEY, _OF_VALUE = range(2)
+_OF_HEADERS = 2
 
 
-@compiled(NOTHING, ROWS64, NUMBER, NUMBER, BYTES, WORDS64)
-def _copy_bytes(heads: Ints, pointer: int, size: int, data: Bytes, starts: Ints) -> None:
-    """Puts what each message has at `pointer` one after another; `starts` has to begin with 0."""
-    at = 0
-    for row in range(len(heads)):
-        _copy(data.ctypes.data + at, heads[row, pointer], heads[row, size])
-        at += heads[row, size]
-        starts[row + 1] = at
+@compiled(NUMBER, WORDS64, NUMBER, BYTES, BYTES, ROWS64, ROWS64, ROWS_OF_FLAGS)
+def _read(  # noqa: PLR0917 - compiled functions take no names
+    pointers: Ints, first: int, keys: Bytes, values: Bytes, ends: Ints, numbers: Ints, flags: npt.NDArray[np.bool_]
+) -> int:
+    """Reads messages from the first on; returns the row of one that is an error or finds no room, else their number.
 
-
-@compiled(NOTHING, WORDS64, WORDS64, FLAGS, WORDS64)
-def _read_rest(pointers: Ints, times: Ints, has_headers: npt.NDArray[np.bool_], scratch: Ints) -> None:
-    """Asks for each message's time and whether it has headers."""
-    for row in range(len(pointers)):
-        times[row] = _time(pointers[row], scratch.ctypes.data)
-        has_headers[row] = _find_headers(pointers[row], scratch.ctypes.data) == 0
+    Key and value go behind those before; `ends` have to begin with 0. A message without headers is done with and given
+    back, and its pointer is 0 then: what it holds is touched once. Shapes: `pointers` (n,), `ends` (2, n + 1),
+    `numbers` (4, n), `flags` (3, n).
+    """
+    head = np.empty(_WORDS + 1, np.int64)
+    beside = head.ctypes.data + _WORDS * 8
+    for row in range(first, len(pointers)):
+        _copy(head.ctypes.data, pointers[row], _WORDS * 8)
+        key, value = ends[_OF_KEY, row], ends[_OF_VALUE, row]
+        ends[_OF_KEY, row + 1], ends[_OF_VALUE, row + 1] = key + head[_KEY_BYTES], value + head[_VALUE_BYTES]
+        if head[_ERROR] & _LOW_HALF or ends[_OF_KEY, row + 1] > len(keys) or ends[_OF_VALUE, row + 1] > len(values):
+            return row
+        _copy(keys.ctypes.data + key, head[_KEY], head[_KEY_BYTES])
+        _copy(values.ctypes.data + value, head[_VALUE], head[_VALUE_BYTES])
+        numbers[_OF_TOPIC, row], numbers[_OF_PARTITION, row] = head[_TOPIC], head[_PARTITION] & _LOW_HALF
+        numbers[_OF_OFFSET, row], numbers[_OF_TIME, row] = head[_OFFSET], _time(pointers[row], beside)
+        flags[_OF_KEY, row], flags[_OF_VALUE, row] = head[_KEY] != 0, head[_VALUE] != 0
+        flags[_OF_HEADERS, row] = _find_headers(pointers[row], beside) == 0
+        if not flags[_OF_HEADERS, row]:
+            _destroy(pointers[row])
+            pointers[row] = 0
+    return len(pointers)
 
 
 @compiled(NOTHING, WORDS64)
 def _destroy_all(pointers: Ints) -> None:
     for row in range(len(pointers)):
-        _destroy(pointers[row])
+        if pointers[row]:
+            _destroy(pointers[row])
 
 
 class MessageQueue:
@@ -95,6 +109,7 @@ class MessageQueue:
         self._queue = _Pointer(_queue_new(self._handle))
         self._partitions: dict[Place, Any] = {}
         self._topics: dict[int, str] = {}
+        self._room: tuple[Bytes, Bytes] = np.empty(_ROOM_BYTES, np.uint8), np.empty(_ROOM_BYTES, np.uint8)
 
     def route(self, places: Collection[Place]) -> None:
         """Takes the messages of these partitions from now on; call it before they are assigned."""
@@ -138,31 +153,32 @@ class MessageQueue:
         self.close()
 
     def _block(self, pointers: Ints) -> MessageBlock:
-        heads = np.empty((len(pointers), _WORDS), np.int64)
-        _read_heads(pointers, heads)
-        failed = np.flatnonzero(heads[:, _ERROR] & _LOW_HALF)
-        if len(failed):
-            _, _, _, text, size, *_ = heads[failed[0]].tolist()
-            code = ctypes.c_int32(heads[failed[0], _ERROR] & _LOW_HALF).value
-            raise KafkaException(KafkaError(code, ctypes.string_at(text, size).decode(errors="replace")))
-        times, has_headers = np.empty(len(pointers), np.int64), np.empty(len(pointers), np.bool_)
-        _read_rest(pointers, times, has_headers, np.empty(1, np.int64))
-        places, place = self._places(heads)
+        count, row = len(pointers), 0
+        ends, numbers = np.zeros((2, count + 1), np.int64), np.empty((4, count), np.int64)
+        flags = np.empty((3, count), np.bool_)
+        while (row := _read(pointers, row, self._room[0], self._room[1], ends, numbers, flags)) < count:
+            _raise_error(int(pointers[row]))
+            of_keys, of_values = ends[:, row + 1].tolist()
+            self._room = _with_room(self._room[0], of_keys), _with_room(self._room[1], of_values)
+        keys, values = (
+            ValueBlock(room[: starts[-1]].copy(), starts, is_set)
+            for room, starts, is_set in zip(self._room, ends, flags, strict=False)
+        )
+        with_headers = np.flatnonzero(flags[_OF_HEADERS]).tolist()
+        places, place = self._places(numbers[_OF_TOPIC], numbers[_OF_PARTITION])
         return MessageBlock(
-            places, place, heads[:, _OFFSET].copy(), times, _copied(heads, _KEY, _KEY_BYTES),
-            _copied(heads, _VALUE, _VALUE_BYTES),
-            {row: _headers_of(int(pointers[row])) for row in np.flatnonzero(has_headers).tolist()},
+            places, place, numbers[_OF_OFFSET].copy(), numbers[_OF_TIME].copy(), keys, values,
+            {row: _headers_of(int(pointers[row])) for row in with_headers},
         )  # fmt: skip
 
-    def _places(self, heads: Ints) -> tuple[tuple[Place, ...], npt.NDArray[np.int32]]:
-        topics, partitions = heads[:, _TOPIC], heads[:, _PARTITION] & _LOW_HALF
-        changes = np.ones(len(heads), np.bool_)
+    def _places(self, topics: Ints, partitions: Ints) -> tuple[tuple[Place, ...], npt.NDArray[np.int32]]:
+        changes = np.ones(len(topics), np.bool_)
         changes[1:] = (topics[1:] != topics[:-1]) | (partitions[1:] != partitions[:-1])
         firsts = np.flatnonzero(changes)
         of_runs = [(self._topic(int(topics[row])), int(partitions[row])) for row in firsts]
         numbers = {place: number for number, place in enumerate(dict.fromkeys(of_runs))}
         runs = np.array([numbers[place] for place in of_runs], np.int32)
-        return tuple(numbers), np.repeat(runs, np.diff([*firsts, len(heads)]))
+        return tuple(numbers), np.repeat(runs, np.diff([*firsts, len(topics)]))
 
     def _topic(self, pointer: int) -> str:
         if pointer not in self._topics:
@@ -170,11 +186,21 @@ class MessageQueue:
         return self._topics[pointer]
 
 
-def _copied(heads: Ints, pointer: int, size: int) -> ValueBlock:
-    starts = np.zeros(len(heads) + 1, np.int64)
-    data = np.empty(int(heads[:, size].sum()), np.uint8)
-    _copy_bytes(heads, pointer, size, data, starts)
-    return ValueBlock(data, starts, heads[:, pointer] != 0)
+def _raise_error(message: int) -> None:
+    """Raises KafkaException for what is an error in place of a message."""
+    head = (ctypes.c_int64 * _WORDS).from_address(message)
+    if code := ctypes.c_int32(head[_ERROR] & _LOW_HALF).value:
+        text = ctypes.string_at(head[_VALUE], head[_VALUE_BYTES]).decode(errors="replace")
+        raise KafkaException(KafkaError(code, text))
+
+
+def _with_room(room: Bytes, wanted: int) -> Bytes:
+    """Returns the bytes with room for so many and more behind them."""
+    if wanted <= len(room):
+        return room
+    larger = np.empty(2 * wanted, np.uint8)
+    larger[: len(room)] = room
+    return larger
 
 
 def _headers_of(message: int) -> Headers:

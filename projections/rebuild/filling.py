@@ -203,7 +203,7 @@ class Filling:
     def _apply_divided(self, raw: RawBatch) -> None:
         """As the worker does it: a row that the database refuses costs only its event."""
         if len(raw) == 1:
-            self._write(Prepared(raw, (), (), {}, 0, 0.0))
+            self._write(Prepared(raw, (), (), {}, 0.0))
             self.refused += 1
             return
         for half in raw.halves():

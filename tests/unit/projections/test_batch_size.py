@@ -68,9 +68,16 @@ def test_nine_batches_of_the_largest_size_fit_into_the_memory(payload: float) ->
 
 @pytest.mark.parametrize("payload", [0.0, 97.0, 1000.0])
 def test_where_rows_are_reduced_more_batches_fit_into_the_memory(payload: float) -> None:
-    size = BatchPolicy(256 * MIB, TOGETHER).largest(payload)
-    assert size * (3 * (1000 + 5 * payload) + 24 * (300 + 2 * payload)) <= 256 * MIB
-    assert 24 * size > 9 * BatchPolicy(256 * MIB).largest(payload)
+    policy = BatchPolicy(256 * MIB, TOGETHER)
+    largest = policy.largest(payload)
+    assert largest * (3 * (1000 + 5 * payload) + 16 * (250 + 2 * payload)) <= 256 * MIB
+    assert 16 * largest > 9 * BatchPolicy(256 * MIB).largest(payload)
+    # As large at once: each transaction takes ten of them, so their own size is not what it costs.
+    size = BatchSize(policy)
+    assert size.current == 12_000
+    size.bound(payload)
+    size.observe(10 * largest, 1.0)
+    assert size.current == largest
 
 
 def test_much_the_same_rate_leaves_the_size_alone_for_a_while() -> None:

@@ -1,7 +1,7 @@
 """Batches are prepared and applied in order, beside each other, and none after a failure."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -60,7 +60,7 @@ def test_batches_are_applied_in_order_and_a_drain_waits_for_all() -> None:
 def test_the_next_batch_is_prepared_while_one_is_applied_and_then_it_is_full() -> None:
     steps = Steps()
     steps.hold.clear()
-    pipeline = Pipeline(steps.prepare, steps.apply, PipelinePolicy(depth=2, waits=False))
+    pipeline = Pipeline(steps.prepare, steps.apply, PipelinePolicy(depth=2, most=1, waits=False))
     pipeline.submit(1)
     assert steps.is_prepared.wait(LIMIT_S)
     steps.is_prepared.clear()
@@ -91,20 +91,59 @@ def test_batches_that_became_ready_meanwhile_are_applied_together() -> None:
     pipeline.close()
 
 
-@pytest.mark.parametrize("depth", [2, 8])
-def test_where_it_waits_as_many_as_were_read_are_applied_together(depth: int) -> None:
+def patient(steps: Steps) -> Pipeline[int, int]:
+    return Pipeline(steps.prepare, steps.apply, PipelinePolicy(depth=4, most=3, waits=True))
+
+
+def test_where_it_waits_those_that_are_still_being_prepared_are_applied_too() -> None:
     steps = Steps()
-    pipeline = Pipeline(steps.prepare, steps.apply, PipelinePolicy(depth, waits=True))
+    pipeline = patient(steps)
     steps.slow.clear()
-    for number in range(depth // 2):
+    for number in range(3):
         pipeline.submit(number)
     steps.slow.set()
     pipeline.drain()
-    assert steps.together == [depth // 2]
-    # Nobody waits for one that is not read.
-    pipeline.submit(9)
+    assert steps.together == [3]
+    pipeline.close()
+
+
+def test_where_it_waits_a_batch_that_comes_at_once_is_waited_for() -> None:
+    steps = Steps()
+    pipeline = patient(steps)
+    pipeline.expect(more=True)
+    for number in range(2):
+        pipeline.submit(number)
+        assert steps.is_prepared.wait(LIMIT_S)
+        steps.is_prepared.clear()
+    pipeline.expect(more=False)
     pipeline.drain()
-    assert steps.applied[-1] == 90
+    assert steps.together == [2]
+    pipeline.close()
+
+
+def test_no_more_are_waited_for_than_go_together() -> None:
+    steps = Steps()
+    pipeline = patient(steps)
+    pipeline.expect(more=True)
+    for number in range(3):
+        pipeline.submit(number)
+    while not pipeline.is_empty:
+        pipeline.wait(LIMIT_S)
+    assert steps.together == [3]
+    pipeline.close()
+
+
+@pytest.mark.parametrize("end", [Pipeline.drain, Pipeline.close])
+def test_who_ends_it_is_not_kept_waiting(end: Callable[[Pipeline[int, int]], None]) -> None:
+    steps = Steps()
+    pipeline = patient(steps)
+    pipeline.expect(more=True)
+    pipeline.submit(1)
+    assert steps.is_prepared.wait(LIMIT_S)
+    ending = threading.Thread(target=end, args=[pipeline])
+    ending.start()
+    ending.join(LIMIT_S)
+    assert not ending.is_alive()
     pipeline.close()
 
 
@@ -140,7 +179,7 @@ def test_after_a_failure_nothing_more_is_applied_and_every_call_says_so(bad: int
 def test_closing_waits_for_the_batch_that_is_being_applied() -> None:
     steps = Steps()
     steps.hold.clear()
-    pipeline = Pipeline(steps.prepare, steps.apply, PipelinePolicy(depth=2, waits=False))
+    pipeline = Pipeline(steps.prepare, steps.apply, PipelinePolicy(depth=2, most=1, waits=False))
     pipeline.submit(1)
     assert steps.is_prepared.wait(LIMIT_S)
     closing = threading.Thread(target=pipeline.close)
