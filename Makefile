@@ -25,7 +25,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock \
 		|| $(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	$(BIN)/python -c "import projections.session, projections.copy_kernel"  # compiles their loops, once
+	$(BIN)/python -c "import projections.session, projections.writer"  # compiles their loops, once
 	@touch $@
 
 start: setup ## Start the services
