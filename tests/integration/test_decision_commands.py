@@ -29,10 +29,10 @@ def hcp(world: DemoWorld, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def decision(demo: DemoWorld) -> str:
-    """Id of a decision of Texas-1 by which miners run."""
+    """Id of a decision of Texas-1 by which miners run: any, as now may be within the demo's spike of an hour."""
     rows = demo.await_rows(
-        Database.POSTGRES,
-        "SELECT decision_id FROM allocations WHERE facility_id = 'Texas-1' AND power_mode <> 'OFF' LIMIT 1",
+        Database.TIMESCALE,
+        "SELECT decision_id FROM allocation_history WHERE facility_id = 'Texas-1' AND power_mode <> 'OFF' LIMIT 1",
         lambda rows: len(rows) == 1,
     )
     return str(rows[0][0])
