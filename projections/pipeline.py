@@ -3,14 +3,13 @@
 Decoding and COPY leave the interpreter lock for most of their time, so reading goes on meanwhile. Batches that have
 become ready while others were applied are applied together: whoever is behind pays for fewer transactions. A store that
 takes one row of each key has less work the more batches are put together, so there those that are still being prepared
-are waited for too. Nobody waits for a batch that is not read yet.
+are waited for too, and one that is about to be read.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,7 +21,7 @@ P = TypeVar("P")
 class PipelinePolicy:
     """`depth` is the number of batches in hand: at most `most` are applied together, the others prepared meanwhile.
 
-    With `waits` those that are applied together are as many as have been read, else as many as are prepared.
+    With `waits` those that are applied together are as many as come at once, else as many as are prepared.
     """
 
     depth: int
@@ -122,10 +121,9 @@ class Pipeline(Generic[R, P]):
         if self._policy.waits:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or not self._is_more)
-            if self._waiting:
-                wait_for([self._waiting[0]])
+        is_there = bool(self._waiting) and (self._policy.waits or self._waiting[0].done())
         # One that failed is left for the next call: it must not take those before it along.
-        return bool(self._waiting) and self._waiting[0].done() and self._waiting[0].exception() is None
+        return is_there and self._waiting[0].exception() is None
 
     def _check(self) -> None:
         if self._failure is not None:

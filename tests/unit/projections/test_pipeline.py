@@ -187,3 +187,20 @@ def test_closing_waits_for_the_batch_that_is_being_applied() -> None:
     steps.hold.set()
     closing.join(LIMIT_S)
     assert not closing.is_alive()
+
+
+def test_closing_does_not_wait_for_a_batch_that_is_given_up() -> None:
+    steps = Steps()
+    steps.slow.clear()
+    pipeline = patient(steps)
+    for number in range(3):
+        pipeline.submit(number)
+    closing = threading.Thread(target=pipeline.close)
+    closing.start()
+    given_up = pipeline._waiting[-1]
+    while not given_up.cancelled():
+        closing.join(0.01)
+    steps.slow.set()
+    closing.join(LIMIT_S)
+    assert not closing.is_alive()
+    assert steps.prepared == [0]
