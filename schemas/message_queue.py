@@ -68,9 +68,9 @@ def _read(  # noqa: PLR0917 - compiled functions take no names
 ) -> int:
     """Reads messages from the first on; returns the row of one that is an error or finds no room, else their number.
 
-    Key and value go behind those before; `ends` have to begin with 0. A message without headers is done with and given
-    back, and its pointer is 0 then: what it holds is touched once. Shapes: `pointers` (n,), `ends` (2, n + 1),
-    `numbers` (4, n), `flags` (3, n).
+    Key and value go behind those before; `ends` have to begin with 0. A message that is done with is given back at
+    once, while what it holds is near, and its pointer is 0 then. Not so one with headers, nor the first of each run of
+    a topic: it keeps the topic's name. Shapes: `pointers` (n,), `ends` (2, n + 1), `numbers` (4, n), `flags` (3, n).
     """
     head = np.empty(_WORDS + 1, np.int64)
     beside = head.ctypes.data + _WORDS * 8
@@ -86,7 +86,8 @@ def _read(  # noqa: PLR0917 - compiled functions take no names
         numbers[_OF_OFFSET, row], numbers[_OF_TIME, row] = head[_OFFSET], _time(pointers[row], beside)
         flags[_OF_KEY, row], flags[_OF_VALUE, row] = head[_KEY] != 0, head[_VALUE] != 0
         flags[_OF_HEADERS, row] = _find_headers(pointers[row], beside) == 0
-        if not flags[_OF_HEADERS, row]:
+        is_next = row > first and head[_TOPIC] == numbers[_OF_TOPIC, row - 1]
+        if is_next and not flags[_OF_HEADERS, row]:
             _destroy(pointers[row])
             pointers[row] = 0
     return len(pointers)
@@ -108,7 +109,6 @@ class MessageQueue:
         self._handle = _Pointer.from_address(id(consumer) + object.__basicsize__)
         self._queue = _Pointer(_queue_new(self._handle))
         self._partitions: dict[Place, Any] = {}
-        self._topics: dict[int, str] = {}
         self._room: tuple[Bytes, Bytes] = np.empty(_ROOM_BYTES, np.uint8), np.empty(_ROOM_BYTES, np.uint8)
 
     def route(self, places: Collection[Place]) -> None:
@@ -165,25 +165,25 @@ class MessageQueue:
             for room, starts, is_set in zip(self._room, ends, flags, strict=False)
         )
         with_headers = np.flatnonzero(flags[_OF_HEADERS]).tolist()
-        places, place = self._places(numbers[_OF_TOPIC], numbers[_OF_PARTITION])
+        places, place = _places(numbers[_OF_TOPIC], numbers[_OF_PARTITION])
         return MessageBlock(
             places, place, numbers[_OF_OFFSET].copy(), numbers[_OF_TIME].copy(), keys, values,
             {row: _headers_of(int(pointers[row])) for row in with_headers},
         )  # fmt: skip
 
-    def _places(self, topics: Ints, partitions: Ints) -> tuple[tuple[Place, ...], npt.NDArray[np.int32]]:
-        changes = np.ones(len(topics), np.bool_)
-        changes[1:] = (topics[1:] != topics[:-1]) | (partitions[1:] != partitions[:-1])
-        firsts = np.flatnonzero(changes)
-        of_runs = [(self._topic(int(topics[row])), int(partitions[row])) for row in firsts]
-        numbers = {place: number for number, place in enumerate(dict.fromkeys(of_runs))}
-        runs = np.array([numbers[place] for place in of_runs], np.int32)
-        return tuple(numbers), np.repeat(runs, np.diff([*firsts, len(topics)]))
 
-    def _topic(self, pointer: int) -> str:
-        if pointer not in self._topics:
-            self._topics[pointer] = _topic_name(pointer).decode()
-        return self._topics[pointer]
+def _places(topics: Ints, partitions: Ints) -> tuple[tuple[Place, ...], npt.NDArray[np.int32]]:
+    changes = np.ones(len(topics), np.bool_)
+    changes[1:] = (topics[1:] != topics[:-1]) | (partitions[1:] != partitions[:-1])
+    firsts = np.flatnonzero(changes)
+    names = {pointer: _topic_name(pointer).decode() for pointer in np.unique(topics[firsts]).tolist()}
+    of_runs = [
+        (names[topic], partition)
+        for topic, partition in zip(topics[firsts].tolist(), partitions[firsts].tolist(), strict=True)
+    ]
+    numbers = {place: number for number, place in enumerate(dict.fromkeys(of_runs))}
+    runs = np.array([numbers[place] for place in of_runs], np.int32)
+    return tuple(numbers), np.repeat(runs, np.diff([*firsts, len(topics)]))
 
 
 def _raise_error(message: int) -> None:
