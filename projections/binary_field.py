@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from projections.copy_kernel import NONE, VIEW_BYTES
+
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 _POSTGRES_EPOCH_DAY = 10_957
 _DIGITS = 10_000
 _INT64_DIGITS = 18
-_NULL = -1
-_VIEW_BYTES = 16
 
 _OIDS = {
     "boolean": 16,
@@ -92,7 +92,7 @@ def oid(sql_type: str) -> int:
 def field(column: pl.Series, sql_type: str) -> Field:  # noqa: PLR0911 - a case a type
     """Returns the fields of a column. Raises UnsupportedColumnError."""
     if column.null_count() == len(column):
-        return Fixed(np.zeros(0, np.uint8), 1, np.full(len(column), _NULL))
+        return Fixed(np.zeros(0, np.uint8), 1, np.full(len(column), NONE))
     match sql_type:
         case "text":
             return _texts(column.cast(pl.String))
@@ -125,7 +125,7 @@ def _fixed(values: npt.NDArray[Any], column: pl.Series) -> Fixed:
     data = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
     if not column.null_count():
         return Fixed(data, size, None)
-    return Fixed(data, size, np.where(column.is_not_null().to_numpy(), size, _NULL))
+    return Fixed(data, size, np.where(column.is_not_null().to_numpy(), size, NONE))
 
 
 def _texts(column: pl.Series, lead: int = 0) -> Texts:
@@ -135,12 +135,12 @@ def _texts(column: pl.Series, lead: int = 0) -> Texts:
     owner = nanoarrow.c_array_stream(column.rechunk()).get_next()
     _, views_at, *buffers, _ = owner.buffers
     views = np.ctypeslib.as_array(
-        (ctypes.c_int64 * (2 * len(column))).from_address(views_at + _VIEW_BYTES * owner.offset)
+        (ctypes.c_int64 * (2 * len(column))).from_address(views_at + VIEW_BYTES * owner.offset)
     )
     views = views.reshape(-1, 2)
     if column.null_count():
         views = views.copy()
-        views[column.is_null().to_numpy(), 0] = _NULL
+        views[column.is_null().to_numpy(), 0] = NONE
     return Texts(views, np.array(buffers, np.int64), lead, total_bytes, owner)
 
 

@@ -20,7 +20,7 @@ NONE = -1
 SIZE, START, WIDTHS, VIEWS, BUFFERS, LEAD = range(6)
 COLUMNS = 6
 _LENGTH_BYTES = 4
-_VIEW_BYTES = 16
+VIEW_BYTES = 16
 _IN_PLACE = 12
 _LOW_HALF = 0xFFFF_FFFF
 _VERSION = 1
@@ -57,7 +57,7 @@ def pack(  # noqa: PLR0917 - compiled functions take no names
                     width, lead = np.int64(NONE), np.int64(0)
                     source = np.int64(0)
                 elif width <= _IN_PLACE:
-                    source = views.ctypes.data + view * _VIEW_BYTES + _LENGTH_BYTES
+                    source = views.ctypes.data + view * VIEW_BYTES + _LENGTH_BYTES
                 else:
                     where = views[view, 1]
                     source = buffers[columns[column, BUFFERS] + (where & _LOW_HALF)] + ((where >> 32) & _LOW_HALF)

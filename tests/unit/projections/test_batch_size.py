@@ -46,7 +46,7 @@ def test_a_batch_that_was_not_full_teaches_nothing() -> None:
 def test_larger_messages_make_smaller_batches_at_once() -> None:
     size = BatchSize(BatchPolicy(64 * MIB))
     size.bound(100_000)
-    # 64 MiB / 9 / (700 + 5 * 100,000) is 14, less than the smallest batch.
+    # 64 MiB / 9 / (1,000 + 5 * 100,000) is 14, less than the smallest batch.
     assert size.current == 150
 
 
@@ -63,7 +63,7 @@ def test_the_size_never_leaves_its_bounds(observed: list[tuple[int, float, float
 @pytest.mark.parametrize("payload", [0.0, 97.0, 1000.0])
 def test_nine_batches_of_the_largest_size_fit_into_the_memory(payload: float) -> None:
     policy = BatchPolicy(256 * MIB)
-    assert 9 * policy.largest(payload) * (700 + 5 * payload) <= 256 * MIB
+    assert 9 * policy.largest(payload) * (1000 + 5 * payload) <= 256 * MIB
 
 
 @pytest.mark.parametrize("payload", [0.0, 97.0, 1000.0])
