@@ -22,8 +22,9 @@ def consumer_settings(kafka: Mapping[str, Any], worker: str, memory_mb: int) -> 
         "session.timeout.ms": 6_000,
         "heartbeat.interval.ms": 1_500,
         "fetch.wait.max.ms": 50,
-        # What is fetched ahead is a part of the memory too; small messages cost more than their bytes.
-        "queued.min.messages": 50_000,
+        # What is fetched ahead is a part of the memory too; small messages cost more than their bytes. And what is read
+        # soon is still in the processor's cache: with 50,000 reading took a tenth more of its time.
+        "queued.min.messages": 20_000,
         # The default, 1 s, leaves the worker without messages after each full queue.
         "fetch.queue.backoff.ms": 5,
         "queued.max.messages.kbytes": max(1_024, memory_mb * 1_024 // 16),

@@ -30,7 +30,7 @@ class PipelinePolicy:
 
 
 AS_READY = PipelinePolicy(depth=8, most=4, waits=False)
-TOGETHER = PipelinePolicy(depth=16, most=10, waits=True)
+TOGETHER = PipelinePolicy(depth=20, most=10, waits=True)
 
 
 class Pipeline(Generic[R, P]):

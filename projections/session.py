@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from projections.worker import ProjectionConfig
 
 _POLL_S = 0.05
+_AT_ONCE_S = 0.005
+"""For what follows a full batch: the last messages of a backlog need not wait for more, nor those before for them."""
 _PAUSE_AFTER_S = 1.0
 _REQUEST_S = 10.0
 _SHOW_EVERY_S = 1.0
@@ -79,6 +81,7 @@ class ProjectionSession:
         self._pace_ms: dict[str, float] = {}
         self._failure: Exception | None = None
         self._is_paused = False
+        self._is_behind = False
         self._shown_at = 0.0
         self._finished_at = 0.0
         self._letters = DeadLetterProducer(config.kafka)
@@ -97,13 +100,14 @@ class ProjectionSession:
         else:
             self._poll()
             wanted = self._size.current
-            messages = self._queue.take(wanted, _POLL_S)
+            messages = self._queue.take(wanted, _AT_ONCE_S if self._is_behind else _POLL_S)
+            self._is_behind = len(messages) == wanted
             if messages:
                 self._size.bound(messages.payload_bytes / len(messages))
             self._gathering.add(messages, time.monotonic())
             if self._gathering.is_due(time.monotonic()):
                 self._submit()
-            self._pipeline.expect(more=len(messages) == wanted)
+            self._pipeline.expect(more=self._is_behind)
         self._show_lag_when_due()
 
     def _poll(self) -> None:

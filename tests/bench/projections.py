@@ -6,8 +6,9 @@ executemany, and binary COPY of rows that are decoded already (copy) or formatte
 and `latest`: consume, decode, check, write, offsets in the same transaction; and what they can't exceed: `consume`
 (reading alone, with our client) and `decode` (reading and decoding, nothing written). The broker, the registry and
 PostgreSQL are the embedded stack's, with PostgreSQL's default durability. All upserts go to pages filled as our tables
-declare it. What each one wrote is checked against the generator's sums. Rates are from the first record to the last
-commit. Memory whatever the backlog: `--records 10000000 --runs 1 --only append latest`.
+declare it. What each one wrote is checked against the generator's sums. Rates are from where the first record can come
+(the claim of the partitions) to the last commit. Memory whatever the backlog: `--records 10000000 --runs 1 --only
+append latest`.
 """
 
 import argparse

@@ -42,9 +42,14 @@ LATEST = Table(
 
 
 class _Postgres(PostgresSink):
-    """The worker's sink, which knows when it last committed."""
+    """The worker's sink, which knows when it was asked where to begin, and when it last committed."""
 
-    applied_at = 0.0
+    claimed_at = applied_at = 0.0
+
+    def claim(self, oldest: Mapping[Place, int], topic_ids: Mapping[str, str] = NO_IDS) -> dict[Place, Claim]:
+        claims = super().claim(oldest, topic_ids)
+        self.claimed_at = self.claimed_at or time.time()
+        return claims
 
     def apply(self, rows: Sequence[Rows], steps: Mapping[Place, Step]) -> dict[str, int]:
         written = super().apply(rows, steps)
@@ -57,9 +62,10 @@ class _Nowhere:
 
     dependency = "nowhere"
     fresh_start = "it keeps nothing"
-    applied_at = 0.0
+    claimed_at = applied_at = 0.0
 
     def claim(self, oldest: Mapping[Place, int], topic_ids: Mapping[str, str] = NO_IDS) -> dict[Place, Claim]:
+        self.claimed_at = self.claimed_at or time.time()
         return {place: Claim(offset, 1) for place, offset in oldest.items()}
 
     def release(self, places: Sequence[Place]) -> None:
@@ -101,21 +107,18 @@ def main() -> None:
     if mode == "consume":
         first, last = _consumed(config, name, total)
     else:
-        first, last = _projected(config, name, total), sink.applied_at
+        _project(config, name, total)
+        # What is before the claim is joining the group: no record can come yet.
+        first, last = sink.claimed_at, sink.applied_at
     limit = _value(metric.BATCH_LIMIT.labels(worker))
     print("\nBENCH " + json.dumps({"first": first, "last": last, "batch": limit}), flush=True)
 
 
-def _projected(config: ProjectionConfig, name: str, total: int) -> float:
+def _project(config: ProjectionConfig, name: str, total: int) -> None:
     session = ProjectionSession(config, Registry(config.registry_url))
-    first = 0.0
     while _value(metric.EVENTS_IN.labels(config.worker, name)) < total:
-        before = time.time()
         session.step()
-        if not first and session.has_work:
-            first = before
     session.close()
-    return first
 
 
 def _consumed(config: ProjectionConfig, name: str, total: int) -> tuple[float, float]:

@@ -17,6 +17,9 @@ pytestmark = pytest.mark.integration
 
 TIMEOUT_S = 30.0
 PARTITIONS = 2
+COMMITTED = 3_000
+MOST = 1_400
+"""At a time: more than are given back to the client in one go, and not twice as many."""
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def name(stack: RunningStack, topic_name: Callable[[str], str]) -> str:
     producer.init_transactions(TIMEOUT_S)
     for is_kept in (True, False, True):
         producer.begin_transaction()
-        for number in range(500):
+        for number in range(COMMITTED // 2):
             headers: Any = [("trace", b"7"), ("none", None), ("trace", b"")] if number % 100 == 3 else None
             producer.produce(
                 name, None if number % 7 == 0 else b"v" * (number % 60), None if number % 5 == 0 else b"k%d" % number,
@@ -80,15 +83,15 @@ def taken(consumer: Consumer, queue: MessageQueue, count: int) -> list[Record]:
     while sum(map(len, blocks)) < count:
         assert len(blocks) < TIMEOUT_S / 0.2, "the queue is silent"
         assert consumer.poll(0) is None
-        blocks.append(queue.take(300, 0.2))
-        assert len(blocks[-1]) <= 300
+        blocks.append(queue.take(MOST, 0.2))
+        assert len(blocks[-1]) <= MOST
     return list(MessageBlock.joined(blocks))
 
 
 def test_blocks_have_what_the_objects_of_the_client_have(consumer: Consumer, queue: MessageQueue, name: str) -> None:
     consumer.assign(starts(name))
     objects: list[Record] = []
-    while len(objects) < 1000:
+    while len(objects) < COMMITTED:
         objects += map(Record.of, consumer.consume(300, 0.2))
     consumer.unassign()
 
@@ -96,7 +99,7 @@ def test_blocks_have_what_the_objects_of_the_client_have(consumer: Consumer, que
     queue._room = np.empty(5, np.uint8), np.empty(70, np.uint8)
     queue.route([(name, partition) for partition in range(PARTITIONS)])
     consumer.assign(starts(name))
-    found = taken(consumer, queue, 1000)
+    found = taken(consumer, queue, COMMITTED)
     # Behind the last record is the marker of its transaction.
     positions = [place.offset for place in consumer.position(starts(name))]
 
