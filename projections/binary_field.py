@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from projections.copy_kernel import NONE, VIEW_BYTES
+from projections.copy_kernel import LENGTH, NONE, VIEW_BYTES
 
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 _POSTGRES_EPOCH_DAY = 10_957
@@ -74,8 +74,14 @@ class Texts:
     views: npt.NDArray[np.int64]
     buffers: npt.NDArray[np.int64]
     lead: int
-    total_bytes: int
     owner: Any
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all texts, and of what comes before each."""
+        found = self.views[:, 0]
+        found = found[found != NONE]
+        return int((found & LENGTH).sum()) + self.lead * len(found)
 
 
 Field = Fixed | Texts
@@ -130,8 +136,6 @@ def _fixed(values: npt.NDArray[Any], column: pl.Series) -> Fixed:
 
 def _texts(column: pl.Series, lead: int = 0) -> Texts:
     """The values of a text or binary column, each behind so many bytes."""
-    sizes = column.str.len_bytes() if column.dtype == pl.String else column.bin.size()
-    total_bytes = int(sizes.sum()) + lead * (len(column) - column.null_count())
     owner = nanoarrow.c_array_stream(column.rechunk()).get_next()
     _, views_at, *buffers, _ = owner.buffers
     views = np.ctypeslib.as_array(
@@ -141,7 +145,7 @@ def _texts(column: pl.Series, lead: int = 0) -> Texts:
     if column.null_count():
         views = views.copy()
         views[column.is_null().to_numpy(), 0] = NONE
-    return Texts(views, np.array(buffers, np.int64), lead, total_bytes, owner)
+    return Texts(views, np.array(buffers, np.int64), lead, owner)
 
 
 def _numeric(column: pl.Series) -> Field:

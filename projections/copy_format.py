@@ -13,11 +13,11 @@ import polars as pl
 
 from projections import copy_kernel
 from projections.binary_field import Field, Fixed, Texts, field, oid
+from schemas.value_block import Ints
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 TRAILER = b"\xff\xff"
 _LENGTH_BYTES = 4
-_NO_BYTES = np.zeros(0, np.uint8)
 
 
 def binary_copy(frame: pl.DataFrame, columns: Mapping[str, str]) -> bytes:
@@ -30,8 +30,13 @@ def binary_copy(frame: pl.DataFrame, columns: Mapping[str, str]) -> bytes:
 
 def binary_rows(frame: pl.DataFrame, columns: Mapping[str, str]) -> memoryview:
     """Returns what stands between header and trailer. Raises UnsupportedColumnError."""
-    fields = [field(frame.get_column(name), sql_type) for name, sql_type in columns.items()]
-    return _packed(struct.pack(">h", len(fields)), fields, len(frame))
+    found = fields(frame, columns)
+    return _packed(struct.pack(">h", len(found)), found, len(frame))
+
+
+def fields(frame: pl.DataFrame, columns: Mapping[str, str]) -> list[Field]:
+    """Returns the values of the columns, which are name → SQL type. Raises UnsupportedColumnError."""
+    return [field(frame.get_column(name), sql_type) for name, sql_type in columns.items()]
 
 
 def binary_array(column: pl.Series, sql_type: str) -> bytes:
@@ -40,31 +45,26 @@ def binary_array(column: pl.Series, sql_type: str) -> bytes:
     return head + _packed(b"", [field(column, sql_type)], len(column))
 
 
-def _packed(prefix: bytes, fields: Sequence[Field], rows: int) -> memoryview:
+def _packed(prefix: bytes, found: Sequence[Field], rows: int) -> memoryview:
     """Returns the bytes of the rows: the prefix, then of each field its length and its value."""
-    columns = np.full((len(fields), copy_kernel.COLUMNS), copy_kernel.NONE)
-    data, widths = [_NO_BYTES], [np.zeros((0, rows), np.int64)]
-    views, buffers = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)]
-    start = first_buffer = 0
-    for number, made in enumerate(fields):
+    total = rows * (len(prefix) + _LENGTH_BYTES * len(found)) + sum(made.total_bytes for made in found)
+    out = np.empty(total, np.uint8)
+    copy_kernel.pack(np.frombuffer(prefix, np.uint8), layout(found), out, rows)
+    return out.data
+
+
+def layout(found: Sequence[Field]) -> Ints:
+    """Returns where the values of the fields are, as `copy_kernel.value_of` takes it; the fields keep them there."""
+    columns = np.zeros((len(found), copy_kernel.COLUMNS), np.int64)
+    for column, made in zip(columns, found, strict=True):
         match made:
             case Fixed():
-                columns[number, [copy_kernel.SIZE, copy_kernel.START]] = made.size, start
-                data.append(made.data)
-                start += len(made.data)
+                column[copy_kernel.SIZE] = made.size
+                column[copy_kernel.VALUES] = made.data.ctypes.data
                 if made.widths is not None:
-                    columns[number, copy_kernel.WIDTHS] = len(widths) - 1
-                    widths.append(made.widths.reshape(1, -1))
+                    column[copy_kernel.WIDTHS] = made.widths.ctypes.data
             case Texts():
-                place = [copy_kernel.SIZE, copy_kernel.VIEWS, copy_kernel.BUFFERS, copy_kernel.LEAD]
-                columns[number, place] = 0, (len(views) - 1) * rows, first_buffer, made.lead
-                views.append(made.views)
-                buffers.append(made.buffers)
-                first_buffer += len(made.buffers)
-    total = rows * (len(prefix) + _LENGTH_BYTES * len(fields)) + sum(made.total_bytes for made in fields)
-    out = np.empty(total, np.uint8)
-    copy_kernel.pack(
-        np.frombuffer(prefix, np.uint8), columns, np.concatenate(data), np.concatenate(widths), np.concatenate(views),
-        np.concatenate(buffers), out, rows,
-    )  # fmt: skip
-    return out.data
+                column[copy_kernel.VALUES] = made.views.ctypes.data
+                column[copy_kernel.BUFFERS] = made.buffers.ctypes.data
+                column[copy_kernel.LEAD] = made.lead
+    return columns

@@ -11,33 +11,54 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.compiled import BYTES, NOTHING, NUMBER, READ_BYTES, ROWS64, WORDS64, compiled, linked
+from schemas.compiled import BYTES, NOTHING, NUMBER, READ_BYTES, ROWS64, compiled, inlined, linked, word_at
 
 _copy = linked("memcpy", NUMBER(NUMBER, NUMBER, NUMBER), ctypes.CDLL(None))
 NONE = -1
-"""In place of a row of widths, where all values of a column are as wide; in place of a view, and a length, of null."""
+"""In place of a view, and of a width, of null."""
 # Columns of `columns`.
-SIZE, START, WIDTHS, VIEWS, BUFFERS, LEAD = range(6)
-COLUMNS = 6
-_LENGTH_BYTES = 4
+SIZE, VALUES, WIDTHS, BUFFERS, LEAD = range(5)
+COLUMNS = 5
+_LENGTH_BYTES, _WORD_BYTES = 4, 8
 VIEW_BYTES = 16
 _IN_PLACE = 12
-_LOW_HALF = 0xFFFF_FFFF
+LENGTH = _LOW_HALF = 0xFFFF_FFFF
+"""The bits of a view's first word that are its length."""
 _VERSION = 1
 
 Array = npt.NDArray[Any]
 
 
-@compiled(NOTHING, READ_BYTES, ROWS64, READ_BYTES, ROWS64, ROWS64, WORDS64, BYTES, NUMBER)
-def pack(  # noqa: PLR0917 - compiled functions take no names
-    prefix: Array, columns: Array, data: Array, widths: Array, views: Array, buffers: Array, out: Array, rows: int
-) -> None:
+@inlined
+def value_of(columns: Array, column: int, row: int) -> tuple[Any, Any]:
+    """Returns the bytes of a value, or NONE, and the address where they are.
+
+    A column whose SIZE is not 0 has its values at the address VALUES, each in so many bytes; they are as wide, or as
+    the words at WIDTHS say, if that is not 0. One of SIZE 0 has views there, and at BUFFERS the addresses of their
+    buffers. Shape: `columns` (columns, 5).
+    """
+    size, values = columns[column, SIZE], columns[column, VALUES]
+    if size:
+        widths = columns[column, WIDTHS]
+        width = word_at(widths + row * _WORD_BYTES) if widths else size
+        return width, values + row * size
+    view = values + row * VIEW_BYTES
+    first = word_at(view)
+    width = first & _LOW_HALF
+    if first == NONE:
+        return np.int64(NONE), view
+    if width <= _IN_PLACE:
+        return width, view + _LENGTH_BYTES
+    second = word_at(view + _WORD_BYTES)
+    buffer = word_at(columns[column, BUFFERS] + (second & _LOW_HALF) * _WORD_BYTES)
+    return width, buffer + ((second >> 32) & _LOW_HALF)
+
+
+@compiled(NOTHING, READ_BYTES, ROWS64, BYTES, NUMBER)
+def pack(prefix: Array, columns: Array, out: Array, rows: int) -> None:
     """Writes so many rows to `out`: the prefix, then of each column the length of its value and the value.
 
-    A column whose SIZE is not 0 has its values in `data` from START on, each in so many bytes; they are as wide, or as
-    its row of `widths` says. One of SIZE 0 has its texts in `views` from row VIEWS on, whose buffers are in `buffers`
-    from BUFFERS on; before each come LEAD bytes (one: the version of jsonb). Shapes: `columns` (columns, 6), `widths`
-    (columns with null, rows), `views` (texts, 2).
+    Where the values are, `value_of` says; before each of a column with LEAD comes the version of jsonb.
     """
     at = 0
     for row in range(rows):
@@ -45,22 +66,8 @@ def pack(  # noqa: PLR0917 - compiled functions take no names
             out[at] = prefix[byte]
             at += 1
         for column in range(len(columns)):
-            size = columns[column, SIZE]
-            lead = np.int64(0)
-            if size:
-                width = size if columns[column, WIDTHS] == NONE else widths[columns[column, WIDTHS], row]
-                source = data.ctypes.data + columns[column, START] + row * size
-            else:
-                view = columns[column, VIEWS] + row
-                width, lead = views[view, 0] & _LOW_HALF, columns[column, LEAD]
-                if views[view, 0] == NONE:
-                    width, lead = np.int64(NONE), np.int64(0)
-                    source = np.int64(0)
-                elif width <= _IN_PLACE:
-                    source = views.ctypes.data + view * VIEW_BYTES + _LENGTH_BYTES
-                else:
-                    where = views[view, 1]
-                    source = buffers[columns[column, BUFFERS] + (where & _LOW_HALF)] + ((where >> 32) & _LOW_HALF)
+            width, source = value_of(columns, column, row)
+            lead = np.int64(0) if width == NONE else columns[column, LEAD]
             length, place = width + lead, np.uint64(at)
             out[place] = (length >> 24) & 0xFF
             out[place + np.uint64(1)] = (length >> 16) & 0xFF

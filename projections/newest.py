@@ -1,41 +1,29 @@
 """The newest row of each key of a frame."""
 
-from itertools import count
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from projections import newest_kernel
+from projections.copy_format import fields, layout
 from projections.table import Table
 
 
 def newest(frame: pl.DataFrame, table: Table, row: str) -> pl.DataFrame:
     """Returns the newest row of each key: the greatest `order`, of equals the one that came last (`row`).
 
-    In the order of the frame. Null is less than any value.
+    In the order of the frame. Null is less than any value. Raises PolarsError for a key that its column can't hold.
     """
-    keys = [frame[name] for name in table.key]
-    order = np.array([_whole(frame[name]) for name in (*table.order, row)])
-    leaders, found = np.empty(len(frame), np.int64), np.empty(len(frame), np.int64)
-    for seed in count():
-        slots = np.full(1 << (2 * len(frame)).bit_length(), newest_kernel.EMPTY, np.int32)
-        number = newest_kernel.find(_hashes(frame, table.key, seed), order, slots, leaders, found)
-        # Two keys of one hash show here, and hardly share another.
-        if all(key.gather(leaders).eq_missing(key).all() for key in keys):
-            break
+    keys = fields(frame, {name: table.columns[name] for name in table.key})
+    order = np.array([_whole(frame.get_column(name)) for name in (*table.order, row)])
+    slots = np.full(1 << (2 * len(frame)).bit_length(), newest_kernel.EMPTY, np.int32)
+    found = np.empty(len(frame), np.int64)
+    number = newest_kernel.find(layout(keys), order, slots, found)
     return frame[np.sort(found[:number]).astype(np.uint32)]
 
 
-def _hashes(frame: pl.DataFrame, key: tuple[str, ...], seed: int) -> npt.NDArray[np.int64]:
-    whole = pl.struct(key) if len(key) > 1 else pl.col(*key)
-    return frame.select(whole.hash(seed)).to_series().to_numpy().view(np.int64)
-
-
-def _whole(column: pl.Series) -> npt.NDArray[Any]:
+def _whole(column: pl.Series) -> npt.NDArray[np.int64]:
     """A column of times or whole numbers as numbers (declared so: `projections.table`)."""
-    numbers = column.to_physical().cast(pl.Int64)
-    if numbers.null_count():
-        numbers = numbers.fill_null(np.iinfo(np.int64).min)
-    return numbers.to_numpy()
+    if column.null_count():
+        column = column.to_physical().cast(pl.Int64).fill_null(np.iinfo(np.int64).min)
+    return column.to_numpy().astype(np.int64)

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
-from llvmlite import binding
+from llvmlite import binding, ir
 from numba import types
+from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,3 +45,20 @@ def linked(name: str, signature: Any, library: ctypes.CDLL) -> Any:
     """Returns a function of a C library for compiled ones to call: pointers are numbers to it."""
     binding.add_symbol(name, ctypes.cast(getattr(library, name), ctypes.c_void_p).value)
     return types.ExternalFunction(name, signature)
+
+
+def _loaded(kind: Any, bits: int) -> Any:
+    @intrinsic
+    def at(_typing: Any, address: Any) -> Any:  # noqa: ARG001 - numba takes its name for the caller's
+        def load(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            return builder.load(builder.inttoptr(arguments[0], ir.IntType(bits).as_pointer()), align=1)
+
+        return kind(types.int64), load
+
+    return at
+
+
+word_at = _loaded(types.int64, 64)
+"""`word_at(address)` is what the eight bytes there are as a number; any address will do."""
+byte_at = _loaded(types.uint8, 8)
+"""`byte_at(address)` is the byte there."""

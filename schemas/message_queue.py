@@ -18,7 +18,7 @@ import numpy.typing as npt
 from confluent_kafka import Consumer, KafkaError, KafkaException, cimpl
 from numba import types
 
-from schemas.compiled import BYTES, NOTHING, NUMBER, ROWS64, ROWS_OF_FLAGS, WORDS64, compiled, linked
+from schemas.compiled import BYTES, NOTHING, NUMBER, ROWS64, ROWS_OF_FLAGS, WORDS64, compiled, linked, word_at
 from schemas.message_block import Headers, MessageBlock, Place
 from schemas.value_block import Bytes, Ints, ValueBlock
 
@@ -26,9 +26,8 @@ _Pointer, _Size = ctypes.c_void_p, ctypes.c_size_t
 # The library that the client is linked to, wherever it came from.
 _library = ctypes.CDLL(cimpl.__file__)
 
-# Members of rd_kafka_message_t in words of eight bytes.
-_ERROR, _TOPIC, _PARTITION, _VALUE, _VALUE_BYTES, _KEY, _KEY_BYTES, _OFFSET, _ = range(9)
-_WORDS = 9
+# Members of rd_kafka_message_t, words of eight bytes.
+_ERROR, _TOPIC, _PARTITION, _VALUE, _VALUE_BYTES, _KEY, _KEY_BYTES, _OFFSET = range(0, 64, 8)
 _LOW_HALF = 0xFFFF_FFFF
 _ROOM_BYTES = 2**20
 """For keys, and for values, of a block at first."""
@@ -76,20 +75,24 @@ def _read(  # noqa: PLR0917 - compiled functions take no names
     while what it holds is near, and its pointer is 0 then. Not so one with headers, nor the first of each run of a
     topic: it keeps the topic's name. Shapes: `pointers` (n,), `ends` (2, n + 1), `numbers` (4, n), `flags` (3, n).
     """
-    head = np.empty(_WORDS + 1, np.int64)
-    beside = head.ctypes.data + _WORDS * 8
+    beside = np.empty(1, np.int64)
     for row in range(first, len(pointers)):
-        _copy(head.ctypes.data, pointers[row], _WORDS * 8)
+        message = pointers[row]
         key, value = ends[_OF_KEY, row], ends[_OF_VALUE, row]
-        ends[_OF_KEY, row + 1], ends[_OF_VALUE, row + 1] = key + head[_KEY_BYTES], value + head[_VALUE_BYTES]
-        if head[_ERROR] & _LOW_HALF or ends[_OF_KEY, row + 1] > len(keys) or ends[_OF_VALUE, row + 1] > len(values):
+        key_bytes, value_bytes = word_at(message + _KEY_BYTES), word_at(message + _VALUE_BYTES)
+        ends[_OF_KEY, row + 1], ends[_OF_VALUE, row + 1] = key + key_bytes, value + value_bytes
+        is_error = word_at(message + _ERROR) & _LOW_HALF
+        if is_error or key + key_bytes > len(keys) or value + value_bytes > len(values):
             return row
-        _copy(keys.ctypes.data + key, head[_KEY], head[_KEY_BYTES])
-        _copy(values.ctypes.data + value, head[_VALUE], head[_VALUE_BYTES])
-        numbers[_OF_TOPIC, row], numbers[_OF_PARTITION, row] = head[_TOPIC], head[_PARTITION] & _LOW_HALF
-        numbers[_OF_OFFSET, row], numbers[_OF_TIME, row] = head[_OFFSET], _time(pointers[row], beside)
-        flags[_OF_KEY, row], flags[_OF_VALUE, row] = head[_KEY] != 0, head[_VALUE] != 0
-        flags[_OF_HEADERS, row] = _find_headers(pointers[row], beside) == 0
+        key_at, value_at = word_at(message + _KEY), word_at(message + _VALUE)
+        _copy(keys.ctypes.data + key, key_at, key_bytes)
+        _copy(values.ctypes.data + value, value_at, value_bytes)
+        numbers[_OF_TOPIC, row] = word_at(message + _TOPIC)
+        numbers[_OF_PARTITION, row] = word_at(message + _PARTITION) & _LOW_HALF
+        numbers[_OF_OFFSET, row] = word_at(message + _OFFSET)
+        numbers[_OF_TIME, row] = _time(message, beside.ctypes.data)
+        flags[_OF_KEY, row], flags[_OF_VALUE, row] = key_at != 0, value_at != 0
+        flags[_OF_HEADERS, row] = _find_headers(message, beside.ctypes.data) == 0
         if (row + 1) % _BURST == 0 or row + 1 == len(pointers):
             for done in range(max(1, first, row // _BURST * _BURST), row + 1):
                 is_next = numbers[_OF_TOPIC, done] == numbers[_OF_TOPIC, done - 1]
@@ -194,10 +197,9 @@ def _places(topics: Ints, partitions: Ints) -> tuple[tuple[Place, ...], npt.NDAr
 
 def _raise_error(message: int) -> None:
     """Raises KafkaException for what is an error in place of a message."""
-    head = (ctypes.c_int64 * _WORDS).from_address(message)
-    if code := ctypes.c_int32(head[_ERROR] & _LOW_HALF).value:
-        text = ctypes.string_at(head[_VALUE], head[_VALUE_BYTES]).decode(errors="replace")
-        raise KafkaException(KafkaError(code, text))
+    if code := ctypes.c_int32.from_address(message + _ERROR).value:
+        at, size = (ctypes.c_int64.from_address(message + member).value for member in (_VALUE, _VALUE_BYTES))
+        raise KafkaException(KafkaError(code, ctypes.string_at(at, size).decode(errors="replace")))
 
 
 def _with_room(room: Bytes, wanted: int) -> Bytes:
