@@ -18,7 +18,7 @@ import numpy.typing as npt
 from confluent_kafka import Consumer, KafkaError, KafkaException, cimpl
 from numba import types
 
-from schemas.compiled import BYTES, NOTHING, NUMBER, ROWS64, ROWS_OF_FLAGS, WORDS64, compiled, linked, word_at
+from schemas.compiled import BYTES, NOTHING, NUMBER, ROWS64, ROWS_OF_FLAGS, WORDS64, byte_at, compiled, linked, word_at
 from schemas.message_block import Headers, MessageBlock, Place
 from schemas.value_block import Bytes, Ints, ValueBlock
 
@@ -92,7 +92,10 @@ def _read(  # noqa: PLR0917 - compiled functions take no names
         numbers[_OF_OFFSET, row] = word_at(message + _OFFSET)
         numbers[_OF_TIME, row] = _time(message, beside.ctypes.data)
         flags[_OF_KEY, row], flags[_OF_VALUE, row] = key_at != 0, value_at != 0
-        flags[_OF_HEADERS, row] = _find_headers(message, beside.ctypes.data) == 0
+        # librdkafka leaves a value where it was fetched, if it is not empty: behind it the record has its number of
+        # headers, and most have none (Kafka protocol, "Record"). Asking for them takes a sixth of all reading's time.
+        is_told = value_bytes > 0 and byte_at(value_at + value_bytes) == 0
+        flags[_OF_HEADERS, row] = not is_told and _find_headers(message, beside.ctypes.data) == 0
         if (row + 1) % _BURST == 0 or row + 1 == len(pointers):
             for done in range(max(1, first, row // _BURST * _BURST), row + 1):
                 is_next = numbers[_OF_TOPIC, done] == numbers[_OF_TOPIC, done - 1]

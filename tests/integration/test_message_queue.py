@@ -22,18 +22,19 @@ MOST = 1_400
 """At a time: more than are given back to the client in one go, and not twice as many."""
 
 
-@pytest.fixture
-def name(stack: RunningStack, topic_name: Callable[[str], str]) -> str:
+@pytest.fixture(params=["lz4", "none"])
+def name(stack: RunningStack, topic_name: Callable[[str], str], request: pytest.FixtureRequest) -> str:
     """A topic of two partitions, with all that a message can have or lack, committed and not."""
     name, kafka = topic_name("messages"), stack.kafka
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_topics([NewTopic(name, PARTITIONS)])[name].result(TIMEOUT_S)
-    producer = Producer({"bootstrap.servers": kafka, "transactional.id": name, "compression.type": "lz4"})
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": name, "compression.type": request.param})
     producer.init_transactions(TIMEOUT_S)
     for is_kept in (True, False, True):
         producer.begin_transaction()
         for number in range(COMMITTED // 2):
-            headers: Any = [("trace", b"7"), ("none", None), ("trace", b"")] if number % 100 == 3 else None
+            # Of a value, of an empty one, and of none.
+            headers: Any = [("trace", b"7"), ("none", None), ("trace", b"")] if number % 40 in {0, 3} else None
             producer.produce(
                 name, None if number % 7 == 0 else b"v" * (number % 60), None if number % 5 == 0 else b"k%d" % number,
                 number % PARTITIONS, headers=headers, timestamp=1_700_000_000_000 + number,
