@@ -8,7 +8,7 @@ are waited for too, and one that is about to be read.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -30,17 +30,17 @@ class PipelinePolicy:
 
 
 AS_READY = PipelinePolicy(depth=8, most=4, waits=False)
-TOGETHER = PipelinePolicy(depth=20, most=10, waits=True)
+TOGETHER = PipelinePolicy(depth=24, most=14, waits=True)
 
 
 class Pipeline(Generic[R, P]):
-    """Runs `prepare(batch)` and `apply` with all that is prepared, in order.
+    """Runs `prepare(batch)` and `apply` with a list of all that is prepared, in order; the list is `apply`'s to keep.
 
     After a failure nothing more is applied, and every call raises that failure.
     """
 
     def __init__(
-        self, prepare: Callable[[R], P], apply: Callable[[Sequence[P]], None], policy: PipelinePolicy = AS_READY
+        self, prepare: Callable[[R], P], apply: Callable[[list[P]], None], policy: PipelinePolicy = AS_READY
     ) -> None:
         self._prepare = prepare
         self._apply = apply
@@ -109,12 +109,13 @@ class Pipeline(Generic[R, P]):
             ready = [self._waiting.popleft().result()]
             while len(ready) < self._policy.most and self._is_next_ready():
                 ready.append(self._waiting.popleft().result())
+            count = len(ready)
             self._apply(ready)
         except BaseException as error:  # noqa: BLE001 - raised by every call from now on
             self._failure = error
-            ready = []
+            count = 0
         with self._changed:
-            self._in_hand -= len(ready)
+            self._in_hand -= count
             self._changed.notify_all()
 
     def _is_next_ready(self) -> bool:

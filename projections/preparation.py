@@ -112,6 +112,14 @@ class Preparation:
                 times[name] = _event_times(read.frame, source.time_field)
         return Prepared(raw, tuple(rows), tuple(dead), times, began)
 
+    def joined(self, batches: Sequence[Prepared]) -> Prepared:
+        """Returns what comes of writing these as one batch, encoded as one where the parts were not."""
+        whole = Prepared.merged(batches)
+        if len(batches) == 1:
+            return whole
+        rows = (each if each.encoded is not None else self._encode(each) for each in whole.rows)
+        return replace(whole, rows=tuple(rows))
+
 
 def _event_times(frame: pl.DataFrame, field: str) -> EventTimes:
     times = frame[field].dt.epoch("ms")

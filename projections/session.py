@@ -17,7 +17,7 @@ Protocol:
 """
 
 import time
-from collections.abc import Sequence
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -164,10 +164,15 @@ class ProjectionSession:
                 self._is_paused = False
                 self._consumer.resume(self._consumer.assignment())
 
-    def _apply_all(self, batches: Sequence[Prepared]) -> None:
-        """Steps 3 and 4 of the protocol, in the thread that applies. What has waited is written together."""
-        for group in mergeable(batches):
-            self._apply(Prepared.merged(group))
+    def _apply_all(self, batches: list[Prepared]) -> None:
+        """Steps 3 and 4 of the protocol, in the thread that applies. What has waited is written together.
+
+        The batches are taken out of the list: once they are joined, nothing of their rows is needed any more.
+        """
+        groups = deque(mergeable(batches))
+        batches.clear()
+        while groups:
+            self._apply(self._prepare.joined(groups.popleft()))
 
     def _apply(self, prepared: Prepared) -> None:
         example = prepared.dead[-1].reason if prepared.dead else ""
