@@ -1,8 +1,8 @@
 """What a worker process keeps of the memory that a batch has used: enough for the next batch.
 
 The C library gives what is freed back to the system where it is large or lies at the end, and takes it anew for the
-next batch, page by page. For batches of rows that was over a tenth of the CPU time of preparing them. It also has a heap
-for each thread, whose free places no other thread can use: a batch goes through three, so here there is one for all.
+next batch, page by page. For batches of rows that was over a tenth of the CPU time of preparing them. It also has a
+heap for each thread, whose free places no other thread can use: a batch goes through three, so here is one for all.
 """
 
 import ctypes

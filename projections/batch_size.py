@@ -20,7 +20,7 @@ _MESSAGE_OVERHEAD_BYTES = 1_000
 """Of a message in flight, beside its payload: the client's record, its places in blocks and frames (measured)."""
 _COPIES = 5
 """How often a payload is in memory at once: as consumed, joined, decoded, as rows, and on its way to the database."""
-_REDUCED_OVERHEAD_BYTES = 130
+_REDUCED_OVERHEAD_BYTES = 150
 _REDUCED_COPIES = 2
 """The same of a message that only a newest row is made of: as consumed, and as a row while it waits to be joined."""
 _BATCHES_IN_WORK = 3

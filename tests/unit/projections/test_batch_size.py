@@ -70,7 +70,7 @@ def test_nine_batches_of_the_largest_size_fit_into_the_memory(payload: float) ->
 def test_where_rows_are_reduced_more_batches_fit_into_the_memory(payload: float) -> None:
     policy = BatchPolicy(256 * MIB, TOGETHER)
     largest = policy.largest(payload)
-    assert largest * (3 * (1000 + 5 * payload) + 16 * (320 + 2 * payload)) <= 256 * MIB
+    assert largest * (3 * (1000 + 5 * payload) + 24 * (150 + 2 * payload)) <= 256 * MIB
     assert 16 * largest > 9 * BatchPolicy(256 * MIB).largest(payload)
     # As large at once: each transaction takes ten of them, so their own size is not what it costs.
     size = BatchSize(policy)
