@@ -1,6 +1,8 @@
 """Batches are prepared and applied in order, beside each other, and none after a failure."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -54,6 +56,27 @@ def test_batches_are_applied_in_order_and_a_drain_waits_for_all() -> None:
     pipeline.drain()
     assert steps.applied == [10 * n for n in range(10)]
     assert pipeline.is_empty
+    pipeline.close()
+
+
+def test_what_apply_takes_out_of_its_list_is_held_by_nobody_and_counts_as_applied() -> None:
+    class Batch:
+        """An object that can be asked whether it is still there."""
+
+    left: list[int] = []
+
+    def apply(batches: list[Batch]) -> None:
+        seen = [weakref.ref(batch) for batch in batches]
+        batches.clear()
+        gc.collect()
+        left.append(sum(reference() is not None for reference in seen))
+
+    pipeline: Pipeline[int, Batch] = Pipeline(lambda _: Batch(), apply, TOGETHER)
+    for number in range(5):
+        pipeline.submit(number)
+    pipeline.drain()
+    assert pipeline.is_empty
+    assert set(left) == {0}
     pipeline.close()
 
 

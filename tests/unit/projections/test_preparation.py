@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import cast
 
 import polars as pl
 
 from projections.hypertable import Hypertable
-from projections.preparation import EventTimes, Prepared, mergeable
+from projections.preparation import EventTimes, Preparation, Prepared, mergeable
 from projections.raw_batch import RawBatch
 from projections.sink import Rows, Step
 from projections.table import Database, Mode, Table
 from projections.writer import reduced
 from schemas.dead_letter import STAGE_DECODE, DeadLetter
+from schemas.registry import Registry
 from schemas.reject import ROW
 from tests.kafka_message import block, record
 
@@ -56,3 +58,21 @@ def test_a_batch_with_dead_letters_is_written_alone() -> None:
     batches = [prepared(n, ("a", n, n), dead=(letter,) if n in {2, 3} else ()) for n in range(6)]
     groups = [[batch.raw.messages[0].offset for batch in group] for group in mergeable(batches)]
     assert groups == [[0, 1], [2], [3], [4, 5]]
+
+
+def test_batches_that_are_joined_are_encoded_as_one_where_their_parts_were_not() -> None:
+    asked: list[Rows] = []
+
+    def encode(rows: Rows) -> Rows:
+        asked.append(rows)
+        return replace(rows, frame=reduced(rows.table, rows.frame))
+
+    preparation = Preparation({}, (STATE,), cast("Registry", None), "w", lambda names: names, encode=encode)
+    batches = [prepared(3, ("a", 1, 1), ("b", 5, 2)), prepared(5, ("b", 5, 3), ("a", 0, 4))]
+    assert preparation.joined(batches).rows[0].encoded == (b"\3", b"\4", b"\5", b"\6")
+    assert not asked
+    plain = [replace(each, rows=tuple(replace(rows, encoded=None) for rows in each.rows)) for each in batches]
+    (rows,) = preparation.joined(plain).rows
+    assert sorted(rows.frame.drop(ROW).rows()) == [("a", 1, 1), ("b", 5, 3)]
+    assert preparation.joined(plain[:1]) is plain[0]
+    assert len(asked) == 1
