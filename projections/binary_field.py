@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from projections.copy_kernel import LENGTH, NONE, VIEW_BYTES
+from projections.field_kernel import LENGTH, NONE, VIEW_BYTES
 
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 _POSTGRES_EPOCH_DAY = 10_957

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from projections import copy_kernel
+from projections import field_kernel
 from projections.binary_field import Field, Fixed, Texts, field, oid
 from schemas.value_block import Ints
 
@@ -49,22 +49,22 @@ def _packed(prefix: bytes, found: Sequence[Field], rows: int) -> memoryview:
     """Returns the bytes of the rows: the prefix, then of each field its length and its value."""
     total = rows * (len(prefix) + _LENGTH_BYTES * len(found)) + sum(made.total_bytes for made in found)
     out = np.empty(total, np.uint8)
-    copy_kernel.pack(np.frombuffer(prefix, np.uint8), layout(found), out, rows)
+    field_kernel.pack(np.frombuffer(prefix, np.uint8), layout(found), out, rows)
     return out.data
 
 
 def layout(found: Sequence[Field]) -> Ints:
-    """Returns where the values of the fields are, as `copy_kernel.value_of` takes it; the fields keep them there."""
-    columns = np.zeros((len(found), copy_kernel.COLUMNS), np.int64)
+    """Returns where the values of the fields are, as `field_kernel.value_of` takes it; the fields keep them there."""
+    columns = np.zeros((len(found), field_kernel.COLUMNS), np.int64)
     for column, made in zip(columns, found, strict=True):
         match made:
             case Fixed():
-                column[copy_kernel.SIZE] = made.size
-                column[copy_kernel.VALUES] = made.data.ctypes.data
+                column[field_kernel.SIZE] = made.size
+                column[field_kernel.VALUES] = made.data.ctypes.data
                 if made.widths is not None:
-                    column[copy_kernel.WIDTHS] = made.widths.ctypes.data
+                    column[field_kernel.WIDTHS] = made.widths.ctypes.data
             case Texts():
-                column[copy_kernel.VALUES] = made.views.ctypes.data
-                column[copy_kernel.BUFFERS] = made.buffers.ctypes.data
-                column[copy_kernel.LEAD] = made.lead
+                column[field_kernel.VALUES] = made.views.ctypes.data
+                column[field_kernel.BUFFERS] = made.buffers.ctypes.data
+                column[field_kernel.LEAD] = made.lead
     return columns

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from projections import newest_kernel
+from projections import field_kernel
 from projections.copy_format import fields, layout
 from projections.table import Table
 
@@ -16,9 +16,9 @@ def newest(frame: pl.DataFrame, table: Table, row: str) -> pl.DataFrame:
     """
     keys = fields(frame, {name: table.columns[name] for name in table.key})
     order = np.array([_whole(frame.get_column(name)) for name in (*table.order, row)])
-    slots = np.full(1 << (2 * len(frame)).bit_length(), newest_kernel.EMPTY, np.int32)
+    slots = np.full(1 << (2 * len(frame)).bit_length(), field_kernel.EMPTY, np.int32)
     found = np.empty(len(frame), np.int64)
-    number = newest_kernel.find(layout(keys), order, slots, found)
+    number = field_kernel.find_newest(layout(keys), order, slots, found)
     return frame[np.sort(found[:number]).astype(np.uint32)]
 
 

@@ -2,8 +2,9 @@
 
 A compiled function leaves the interpreter lock, knows arrays and numbers only, and does not check its indexes: those
 that read what came from outside check each step themselves. It is compiled as its module is imported, so that no batch
-waits for that. The machine code is kept beside the source, or where NUMBA_CACHE_DIR says; with NUMBA_DISABLE_JIT=1 the
-functions run as Python, for a debugger.
+waits for that. The machine code is kept beside the source, or where NUMBA_CACHE_DIR says, until that file changes: so
+what is inlined belongs into the file of its loop. With NUMBA_DISABLE_JIT=1 the functions run as Python, for a debugger,
+where they need no addresses.
 """
 
 import ctypes
